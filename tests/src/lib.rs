@@ -1,0 +1,1 @@
+//! Rigs and probes for the tests that need root.
