@@ -1,1 +1,2 @@
-pub static X: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/netchaos-classifier"));
+//! netchaos: network faults for containers, pods and hosts by eBPF.
+pub mod kernel;
