@@ -1,2 +1,4 @@
 //! netchaos: network faults for containers, pods and hosts by eBPF.
+
+pub mod experiment;
 pub mod kernel;
