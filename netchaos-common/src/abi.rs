@@ -12,9 +12,6 @@ pub const MAGIC: u32 = 0x4e45_5443;
 /// among the laps of a packet.
 pub const SLOTS: usize = 64;
 
-/// Rules of one device, see [`Rule`].
-pub const RULES: usize = 256;
-
 /// Address family as the keys hold it.
 pub const IPV4: u16 = 4;
 /// See [`IPV4`].
@@ -23,11 +20,14 @@ pub const IPV6: u16 = 6;
 /// Bits of [`PrefixKey`] before the address.
 pub const PREFIX_BITS_BEFORE_ADDRESS: u32 = 32;
 
-/// A set of rules, rule `i` being bit `i % 64` of word `i / 64`.
+/// What a key of the maps says to the experiments, a bit each.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleSet {
-    pub words: [u64; RULES / 64],
+pub struct Wants {
+    /// They are aimed at it.
+    pub want: u64,
+    /// They spare it, whatever else wants it.
+    pub except: u64,
 }
 
 /// Key of `HOSTS`: a single address, and the peer's port or 0 for every port.
@@ -43,36 +43,16 @@ pub struct HostKey {
 
 /// Data of `PREFIXES`, behind the `u32` of bits that count.
 ///
-/// Families are told apart by the first bytes, so that `::/0` never covers an IPv4 address.
+/// Family and port stand first and are always matched whole: so `::/0` never covers an IPv4
+/// address, and prefixes with a port are a trie of their own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrefixKey {
-    pub family: [u8; 4],
+    /// Network order, as is the port.
+    pub family: [u8; 2],
+    /// As in [`HostKey::port`].
+    pub port: [u8; 2],
     pub address: [u8; 16],
-}
-
-/// One experiment's condition beyond the address.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rule {
-    /// The experiment.
-    pub slot: u8,
-    /// [`Rule::EXCEPT`] or 0.
-    pub flags: u8,
-    /// The peer's port, host order, both ends included; 0 to 65535 is any, also of packets
-    /// without a port.
-    pub port_low: u16,
-    pub port_high: u16,
-}
-
-impl Rule {
-    /// The packet is *not* for the experiment, whatever its other rules say.
-    pub const EXCEPT: u8 = 1;
-
-    #[inline(always)]
-    pub const fn names_a_port(&self) -> bool {
-        self.port_low != 0 || self.port_high != u16::MAX
-    }
 }
 
 /// What is in force. There are two in `COMMITS`; the word in `CURRENT` says which one counts, so
@@ -82,8 +62,8 @@ impl Rule {
 pub struct Commit {
     /// Slots that steer packets.
     pub live: u64,
-    /// Rules that hold for every address.
-    pub all: RuleSet,
+    /// What holds for every address.
+    pub all: Wants,
     /// What has to be looked up at all: [`Commit::HOSTS`] and so on.
     pub lookups: u32,
     pub reserved: u32,
@@ -93,6 +73,7 @@ impl Commit {
     pub const HOSTS: u32 = 1;
     pub const HOST_PORTS: u32 = 2;
     pub const PREFIXES: u32 = 4;
+    pub const PREFIX_PORTS: u32 = 8;
 }
 
 /// Where an experiment's packets go.
@@ -231,7 +212,7 @@ macro_rules! sizes {
     };
 }
 sizes! {
-    RuleSet = 32, HostKey = 20, PrefixKey = 20, Rule = 6, Commit = 48, Steer = 16, Device = 8,
+    Wants = 16, HostKey = 20, PrefixKey = 20, Commit = 32, Steer = 16, Device = 8,
     Counter = 32, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
 }
 
@@ -246,7 +227,7 @@ mod pod {
         )*};
     }
     pod! {
-        RuleSet, HostKey, PrefixKey, Rule, Commit, Steer, Device, Counter, Meta, State, TextKey,
+        Wants, HostKey, PrefixKey, Commit, Steer, Device, Counter, Meta, State, TextKey,
         Chunk,
     }
 }

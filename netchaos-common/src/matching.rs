@@ -1,110 +1,61 @@
 //! Which experiments want a packet.
 
 use crate::{
-    abi::{Commit, HostKey, PrefixKey, RULES, Rule, RuleSet},
+    abi::{Commit, HostKey, PrefixKey, Wants},
     packet::Packet,
 };
 
 /// The maps, as matching reads them.
 pub trait Tables {
-    fn host(&self, key: &HostKey) -> Option<&RuleSet>;
+    fn host(&self, key: &HostKey) -> Option<&Wants>;
     /// Value of the longest prefix that covers the address.
-    fn prefix(&self, key: &PrefixKey) -> Option<&RuleSet>;
-    fn rule(&self, index: u32) -> Option<&Rule>;
+    fn prefix(&self, key: &PrefixKey) -> Option<&Wants>;
 }
 
 /// The slots that want the packet, a bit each. Excludes win, whatever the order.
+///
+/// Every key says for itself what all experiments want, so there is no loop here: a packet costs
+/// the look-ups that the commit says are needed, however many experiments there are.
 #[inline(always)]
 pub fn wanted<T: Tables>(tables: &T, commit: &Commit, packet: &Packet) -> u64 {
-    let mut rules = commit.all;
-    let mut key = HostKey {
+    let mut sum = commit.all;
+    let key = |port| HostKey {
         address: packet.peer,
-        port: 0,
+        port,
         family: packet.family,
     };
-    if commit.lookups & Commit::HOSTS != 0
-        && let Some(hit) = tables.host(&key)
-    {
-        add(&mut rules, hit);
+    let prefix = |port: u16| PrefixKey {
+        family: packet.family.to_be_bytes(),
+        port: port.to_be_bytes(),
+        address: packet.peer,
+    };
+    let needed = |lookup| commit.lookups & lookup != 0;
+    if needed(Commit::HOSTS) {
+        add(&mut sum, tables.host(&key(0)));
     }
-    if commit.lookups & Commit::PREFIXES != 0 {
-        let prefix = PrefixKey {
-            family: [0, 0, 0, packet.family as u8],
-            address: packet.peer,
-        };
-        if let Some(hit) = tables.prefix(&prefix) {
-            add(&mut rules, hit);
+    if needed(Commit::PREFIXES) {
+        add(&mut sum, tables.prefix(&prefix(0)));
+    }
+    if packet.vital {
+        sum.want = 0;
+    }
+    if let Some(port) = packet.port {
+        if needed(Commit::HOST_PORTS) {
+            add(&mut sum, tables.host(&key(port)));
+        }
+        if needed(Commit::PREFIX_PORTS) {
+            add(&mut sum, tables.prefix(&prefix(port)));
         }
     }
-    let mut named = RuleSet::default();
-    if commit.lookups & Commit::HOST_PORTS != 0
-        && let Some(port) = packet.port
-    {
-        key.port = port;
-        if let Some(hit) = tables.host(&key) {
-            named = *hit;
-            add(&mut rules, hit);
-        }
-    }
-    judge(tables, commit, packet, &rules, &named)
+    sum.want & !sum.except & commit.live
 }
 
 #[inline(always)]
-fn add(rules: &mut RuleSet, more: &RuleSet) {
-    for (word, more) in rules.words.iter_mut().zip(&more.words) {
-        *word |= more;
+fn add(sum: &mut Wants, hit: Option<&Wants>) {
+    if let Some(hit) = hit {
+        sum.want |= hit.want;
+        sum.except |= hit.except;
     }
-}
-
-/// Weighs the rules that the address brought. `named` are those of them that came by address and
-/// port, so that the port has been asked for in words.
-#[inline(always)]
-fn judge<T: Tables>(
-    tables: &T,
-    commit: &Commit,
-    packet: &Packet,
-    rules: &RuleSet,
-    named: &RuleSet,
-) -> u64 {
-    let mut want = 0;
-    let mut except = 0;
-    for word in 0..RULES / 64 {
-        let mut bits = rules.words[word];
-        // Counted, since the verifier must see an end.
-        for _ in 0..64 {
-            if bits == 0 {
-                break;
-            }
-            let bit = bits.trailing_zeros();
-            bits &= bits - 1;
-            let Some(rule) = tables.rule(word as u32 * 64 + bit) else {
-                break;
-            };
-            let slot = rule.slot as u32 & 63;
-            let is_named = (named.words[word] >> bit) & 1 != 0;
-            if !fits(rule, packet, is_named) {
-                continue;
-            }
-            if rule.flags & Rule::EXCEPT != 0 {
-                except |= 1 << slot;
-            } else {
-                want |= 1 << slot;
-            }
-        }
-    }
-    want & !except & commit.live
-}
-
-/// Whether the packet meets the rule's condition beyond the address.
-#[inline(always)]
-fn fits(rule: &Rule, packet: &Packet, is_named: bool) -> bool {
-    if rule.names_a_port() {
-        return match packet.port {
-            Some(port) => port >= rule.port_low && port <= rule.port_high,
-            None => false,
-        };
-    }
-    !packet.vital || is_named || rule.flags & Rule::EXCEPT != 0
 }
 
 #[cfg(test)]

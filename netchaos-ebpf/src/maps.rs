@@ -8,7 +8,7 @@ use aya_ebpf::{
 use netchaos_common::{
     abi::{
         Chunk, Commit, Counter, Device, HostKey, Meta, PREFIX_BITS_BEFORE_ADDRESS, PrefixKey,
-        RULES, Rule, RuleSet, SLOTS, State, Steer, TextKey,
+        SLOTS, State, Steer, TextKey, Wants,
     },
     matching::Tables,
 };
@@ -18,14 +18,12 @@ use netchaos_common::{
 pub static CURRENT: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub static COMMITS: Array<Commit> = Array::with_max_entries(2, 0);
-#[map]
-static RULE: Array<Rule> = Array::with_max_entries(RULES as u32, 0);
 /// Single addresses, each holding what it wants itself. User space sizes it.
 #[map]
-static HOSTS: HashMap<HostKey, RuleSet> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+static HOSTS: HashMap<HostKey, Wants> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 /// Prefixes, each holding also what the prefixes around it want. User space sizes it.
 #[map]
-static PREFIXES: LpmTrie<PrefixKey, RuleSet> = LpmTrie::with_max_entries(1, 0);
+static PREFIXES: LpmTrie<PrefixKey, Wants> = LpmTrie::with_max_entries(1, 0);
 #[map]
 pub static STEERS: Array<Steer> = Array::with_max_entries(SLOTS as u32, 0);
 #[map]
@@ -49,20 +47,15 @@ pub struct Maps;
 
 impl Tables for Maps {
     #[inline(always)]
-    fn host(&self, key: &HostKey) -> Option<&RuleSet> {
+    fn host(&self, key: &HostKey) -> Option<&Wants> {
         // SAFETY: the map is not preallocated, so an entry stays what it is until all programs
         // that saw it have ended.
         unsafe { HOSTS.get(key) }
     }
 
     #[inline(always)]
-    fn prefix(&self, key: &PrefixKey) -> Option<&RuleSet> {
+    fn prefix(&self, key: &PrefixKey) -> Option<&Wants> {
         PREFIXES.get(&Key::new(PREFIX_BITS_BEFORE_ADDRESS + 128, *key))
-    }
-
-    #[inline(always)]
-    fn rule(&self, index: u32) -> Option<&Rule> {
-        RULE.get(index)
     }
 }
 

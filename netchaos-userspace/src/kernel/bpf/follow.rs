@@ -62,7 +62,7 @@ impl Follow {
             .map_err(|error| Error::unexpected(what, error.to_string()))?;
         // SAFETY: the descriptor is the logger's own ring buffer map, open as long as the logger.
         let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
-            .map_err(|error| Error::new(what, error))?;
+            .map_err(|error| Error::new(what, error.into_parts().1))?;
         Ok(Self {
             program,
             logger,

@@ -2,8 +2,8 @@
 
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key};
 use netchaos_common::abi::{
-    CHUNK, Chunk, Commit, Counter, Device, HostKey, Meta, PrefixKey, Rule, RuleSet, State, Steer,
-    TextKey,
+    CHUNK, Chunk, Commit, Counter, Device, HostKey, Meta, PrefixKey, State, Steer,
+    TextKey, Wants,
 };
 
 use super::Error;
@@ -20,9 +20,8 @@ pub struct Capacity {
 pub struct Maps {
     pub current: Array<MapData, u32>,
     pub commits: Array<MapData, Commit>,
-    pub rules: Array<MapData, Rule>,
-    hosts: HashMap<MapData, HostKey, RuleSet>,
-    prefixes: LpmTrie<MapData, PrefixKey, RuleSet>,
+    hosts: HashMap<MapData, HostKey, Wants>,
+    prefixes: LpmTrie<MapData, PrefixKey, Wants>,
     pub steers: Array<MapData, Steer>,
     pub device: Array<MapData, Device>,
     counters: PerCpuArray<MapData, Counter>,
@@ -61,7 +60,6 @@ impl Maps {
         Ok(Self {
             current: typed("CURRENT", take("CURRENT")?)?,
             commits: typed("COMMITS", take("COMMITS")?)?,
-            rules: typed("RULE", take("RULE")?)?,
             hosts: typed("HOSTS", hosts)?,
             prefixes: typed("PREFIXES", prefixes)?,
             steers: typed("STEERS", take("STEERS")?)?,
@@ -85,9 +83,9 @@ impl Maps {
 
     /// # Errors
     /// The kernel's refusal, for one a full map.
-    pub fn put_host(&mut self, key: &HostKey, rules: &RuleSet) -> Result<(), Error> {
+    pub fn put_host(&mut self, key: &HostKey, wants: &Wants) -> Result<(), Error> {
         self.hosts
-            .insert(key, rules, 0)
+            .insert(key, wants, 0)
             .map_err(|error| Error::new("write the map HOSTS", error))
     }
 
@@ -100,7 +98,7 @@ impl Maps {
 
     /// # Errors
     /// The kernel's refusal.
-    pub fn hosts(&self) -> Result<Vec<(HostKey, RuleSet)>, Error> {
+    pub fn hosts(&self) -> Result<Vec<(HostKey, Wants)>, Error> {
         self.hosts
             .iter()
             .collect::<Result<_, _>>()
@@ -109,9 +107,9 @@ impl Maps {
 
     /// # Errors
     /// The kernel's refusal, for one a full map.
-    pub fn put_prefix(&mut self, prefix: &Prefix, rules: &RuleSet) -> Result<(), Error> {
+    pub fn put_prefix(&mut self, prefix: &Prefix, wants: &Wants) -> Result<(), Error> {
         self.prefixes
-            .insert(&Key::new(prefix.0, prefix.1), rules, 0)
+            .insert(&Key::new(prefix.0, prefix.1), wants, 0)
             .map_err(|error| Error::new("write the map PREFIXES", error))
     }
 
@@ -124,9 +122,9 @@ impl Maps {
 
     /// # Errors
     /// The kernel's refusal.
-    pub fn prefixes(&self) -> Result<Vec<(Prefix, RuleSet)>, Error> {
+    pub fn prefixes(&self) -> Result<Vec<(Prefix, Wants)>, Error> {
         let unpack =
-            |(key, rules): (Key<PrefixKey>, RuleSet)| ((key.prefix_len(), key.data()), rules);
+            |(key, wants): (Key<PrefixKey>, Wants)| ((key.prefix_len(), key.data()), wants);
         self.prefixes
             .iter()
             .map(|entry| entry.map(unpack))
