@@ -33,7 +33,10 @@ fn main() {
     };
     let target_dir = PathBuf::from(variable("OUT_DIR")).join("ebpf-target");
     let flags = [
-        format!("--cfg=bpf_target_arch=\"{}\"", variable("CARGO_CFG_TARGET_ARCH")),
+        format!(
+            "--cfg=bpf_target_arch=\"{}\"",
+            variable("CARGO_CFG_TARGET_ARCH")
+        ),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
     ];
@@ -53,6 +56,9 @@ fn main() {
         status.success(),
         "building {PACKAGE} failed. It needs rust-src and bpf-linker: `cargo xtask build` gets both"
     );
-    fs::copy(target_dir.join(target).join("release").join(PROGRAM), &output)
-        .expect("cargo has built the program");
+    fs::copy(
+        target_dir.join(target).join("release").join(PROGRAM),
+        &output,
+    )
+    .expect("cargo has built the program");
 }

@@ -57,11 +57,8 @@ pub struct PrefixKey {
 pub struct Rule {
     /// The experiment.
     pub slot: u8,
-    /// Which edition of the experiment's rules this is, 0 or 1; see [`Commit::edition`].
-    pub edition: u8,
     /// [`Rule::EXCEPT`] or 0.
     pub flags: u8,
-    pub reserved: u8,
     /// The peer's port, host order, both ends included; 0 to 65535 is any, also of packets
     /// without a port.
     pub port_low: u16,
@@ -85,9 +82,6 @@ impl Rule {
 pub struct Commit {
     /// Slots that steer packets.
     pub live: u64,
-    /// Per slot, which edition of its rules counts. A changed target list is filled in as the
-    /// other edition beside the one in force.
-    pub edition: u64,
     /// Rules that hold for every address.
     pub all: RuleSet,
     /// What has to be looked up at all: [`Commit::HOSTS`] and so on.
@@ -157,9 +151,16 @@ pub struct State {
     pub length: u32,
     /// When the experiment was made, Unix time in nanoseconds.
     pub created: u64,
-    /// Class and upper device, as in [`Steer`]: kept here for the slots that steer nothing yet.
-    pub classid: u32,
-    pub ifindex: u32,
+    /// [`State::STAYS`] or [`State::GOES`].
+    pub phase: u32,
+    pub reserved: u32,
+}
+
+impl State {
+    /// The experiment is wanted: whoever finds it half made finishes it.
+    pub const STAYS: u32 = 1;
+    /// The experiment is being removed: whoever finds it half removed finishes that.
+    pub const GOES: u32 = 2;
 }
 
 /// Key of `TEXTS`.
@@ -230,8 +231,24 @@ macro_rules! sizes {
     };
 }
 sizes! {
-    RuleSet = 32, HostKey = 20, PrefixKey = 20, Rule = 8, Commit = 56, Steer = 16, Device = 8,
+    RuleSet = 32, HostKey = 20, PrefixKey = 20, Rule = 6, Commit = 48, Steer = 16, Device = 8,
     Counter = 32, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::*;
+
+    macro_rules! pod {
+        ($($type:ty),* $(,)?) => {$(
+            // SAFETY: repr(C), made of numbers, and without padding, as `sizes` asserts.
+            unsafe impl aya::Pod for $type {}
+        )*};
+    }
+    pod! {
+        RuleSet, HostKey, PrefixKey, Rule, Commit, Steer, Device, Counter, Meta, State, TextKey,
+        Chunk,
+    }
 }
 
 #[cfg(test)]

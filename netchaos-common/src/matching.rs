@@ -81,9 +81,8 @@ fn judge<T: Tables>(
                 break;
             };
             let slot = rule.slot as u32 & 63;
-            let in_force = (commit.edition >> slot) & 1 == rule.edition as u64;
             let is_named = (named.words[word] >> bit) & 1 != 0;
-            if !in_force || !fits(rule, packet, is_named) {
+            if !fits(rule, packet, is_named) {
                 continue;
             }
             if rule.flags & Rule::EXCEPT != 0 {

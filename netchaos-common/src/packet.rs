@@ -176,13 +176,7 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, offset: usize, way: Way) -> Option<Packet>
 
 /// Adds the port, where the protocol has one, and tells what must not be touched.
 #[inline(always)]
-fn transport<B: Bytes + ?Sized>(
-    bytes: &B,
-    at: usize,
-    protocol: u8,
-    way: Way,
-    packet: &mut Packet,
-) {
+fn transport<B: Bytes + ?Sized>(bytes: &B, at: usize, protocol: u8, way: Way, packet: &mut Packet) {
     if protocol == IpProto::Ipv6Icmp as u8 {
         // RFC 4861: router and neighbour solicitation and advertisement, redirect.
         if let Some([kind]) = bytes.load::<1>(at + offset_of!(Icmpv6Hdr, type_)) {
@@ -202,8 +196,8 @@ fn transport<B: Bytes + ?Sized>(
             Way::Out => destination,
             Way::In => source,
         });
-        packet.vital = is_udp
-            && (is_dhcp(packet.family, source) || is_dhcp(packet.family, destination));
+        packet.vital =
+            is_udp && (is_dhcp(packet.family, source) || is_dhcp(packet.family, destination));
     }
 }
 

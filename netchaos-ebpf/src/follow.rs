@@ -22,7 +22,14 @@ pub fn netchaos_follow(ctx: TcContext) -> i32 {
                 let peer = u32::from_be_bytes([a, b, c, d]);
                 debug!(&ctx, "{} {:i} {} {}", mark.slot(), peer, port, skb.length());
             } else {
-                debug!(&ctx, "{} {:i} {} {}", mark.slot(), packet.peer, port, skb.length());
+                debug!(
+                    &ctx,
+                    "{} {:i} {} {}",
+                    mark.slot(),
+                    packet.peer,
+                    port,
+                    skb.length()
+                );
             }
         }
     }

@@ -2,9 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_fib_lookup as FibLookup},
-    helpers::{
-        bpf_fib_lookup, bpf_ktime_get_boot_ns, bpf_redirect, bpf_skb_change_head,
-    },
+    helpers::{bpf_fib_lookup, bpf_ktime_get_boot_ns, bpf_redirect, bpf_skb_change_head},
     macros::classifier,
     programs::TcContext,
 };
@@ -67,8 +65,9 @@ fn depart(skb: &Skb<'_>) -> Option<i32> {
 pub fn netchaos_back(ctx: TcContext) -> i32 {
     let skb = Skb(&ctx);
     let mark = skb.mark();
-    if !mark.is_ours() || !maps::hold_state() {
+    if !mark.is_ours() {
         // The pair's own packets (IPv6 chatter) are nobody's.
+        maps::hold_state();
         return TC_ACT_SHOT;
     }
     if let Some(verdict) = next_lap(&skb, mark) {

@@ -1,10 +1,7 @@
 //! The fields of a packet's metadata that netchaos reads and writes.
 
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::__sk_buff,
-    helpers::bpf_sk_fullsock,
-    programs::TcContext,
+    EbpfContext as _, bindings::__sk_buff, helpers::bpf_sk_fullsock, programs::TcContext,
 };
 use netchaos_common::{abi::Mark, packet::Bytes};
 

@@ -1,3 +1,5 @@
-pub static X: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/netchaos-classifier"));
+//! netchaos: network faults for containers, pods and hosts by eBPF.
 
+pub mod experiment;
+pub mod kernel;
 pub mod names;

@@ -1,1 +1,131 @@
-fn main() {}
+//! The one door for people and CI: sets a machine up, builds, runs and tests netchaos.
+
+mod build;
+mod ctx;
+mod setup;
+mod ui;
+mod vm;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Parser, Subcommand};
+
+use ctx::Ctx;
+use setup::kernels::Kernel;
+use setup::toolchain::Toolchain;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about, version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build netchaos in release mode, its eBPF programs included
+    Build,
+    /// Boot a VM that has this machine's files (writes to them are lost) and run a command in it as root
+    Vm(VmArgs),
+    #[command(name = vm::guest::SUBCOMMAND, hide = true)]
+    GuestInit { modules: PathBuf },
+}
+
+#[derive(Args)]
+struct VmArgs {
+    /// A version such as 6.1, 6.12, 5.10, 6.18 or 7.3 (Debian's kernels), a kernel package FILE.deb, or a folder with
+    /// an unpacked one
+    #[arg(long, default_value = "6.12")]
+    kernel: String,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+#[derive(Args)]
+struct MachineArgs {
+    /// How QEMU runs the VM
+    #[arg(long, value_enum, default_value = "auto")]
+    accel: vm::Choice,
+    /// The VM's memory; files written in the VM live in it
+    #[arg(long, value_name = "MB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..))]
+    memory: u32,
+    /// Virtual processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+    /// Use this netchaos instead of building one
+    #[arg(long, value_name = "FILE")]
+    netchaos: Option<PathBuf>,
+}
+
+impl MachineArgs {
+    fn options(&self) -> vm::Options {
+        vm::Options {
+            accel: self.accel,
+            memory_mb: self.memory,
+            cpus: self.cpus,
+        }
+    }
+
+    fn netchaos(&self, ctx: &Ctx) -> Result<PathBuf> {
+        match &self.netchaos {
+            Some(path) => path
+                .canonicalize()
+                .with_context(|| format!("--netchaos {}", path.display())),
+            None => build::netchaos(ctx, &Toolchain::ready(ctx)?),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    if let Task::GuestInit { modules } = task {
+        vm::guest::init(&modules)?;
+        bail!("the VM's PID 1 came to an end");
+    }
+    let ctx = Ctx::new()?;
+    match task {
+        Task::Build => {
+            let program = build::netchaos(&ctx, &Toolchain::ready(&ctx)?)?;
+            println!("{}", program.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Vm(args) => {
+            let netchaos = args.machine.netchaos(&ctx)?;
+            let kernel = Kernel::named(&ctx, &args.kernel)?;
+            let request = vm::Request {
+                command: args.command,
+                netchaos,
+                bound: None,
+            };
+            let code = vm::run(
+                &ctx,
+                &kernel,
+                &args.machine.options(),
+                &request,
+                &mut vm::pass_on,
+            )?;
+            Ok(exit_code(code))
+        }
+        Task::GuestInit { .. } => unreachable!("handled above"),
+    }
+}
+
+/// A status as the shell has it: 0 to 255.
+fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
