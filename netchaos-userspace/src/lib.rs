@@ -2,4 +2,6 @@
 
 pub mod experiment;
 pub mod kernel;
+pub mod names;
 pub mod plan;
+pub mod qdisc;

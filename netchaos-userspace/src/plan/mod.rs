@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     experiment::Experiment,
-    kernel::netlink::{ClassId, Netem, Prio},
+    qdisc::{ClassId, Netem, Prio},
 };
 
 pub mod netem;

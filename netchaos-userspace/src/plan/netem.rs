@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     experiment::{Delay, Fault},
-    kernel::netlink::Netem,
+    qdisc::Netem,
 };
 
 /// The rate that a band has to take without losing a packet: a 10-Gbit/s link full of 1500-byte

@@ -147,7 +147,10 @@ impl Tables {
                     self.aim_at_host(prefix.addr(), port, what);
                 }
                 Peer::Prefix(prefix) => {
-                    add(self.prefixes.entry(prefix_key(prefix, port)).or_default(), what);
+                    add(
+                        self.prefixes.entry(prefix_key(prefix, port)).or_default(),
+                        what,
+                    );
                 }
                 Peer::Name(name) => {
                     for address in laid.addresses.get(name.as_str()).into_iter().flatten() {

@@ -2,8 +2,7 @@
 
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key};
 use netchaos_common::abi::{
-    CHUNK, Chunk, Commit, Counter, Device, HostKey, Meta, PrefixKey, State, Steer,
-    TextKey, Wants,
+    CHUNK, Chunk, Commit, Counter, Device, HostKey, Meta, PrefixKey, State, Steer, TextKey, Wants,
 };
 
 use super::Error;

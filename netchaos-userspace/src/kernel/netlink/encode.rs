@@ -4,41 +4,19 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-/// sch_prio's options (`struct tc_prio_qopt`, linux/pkt_sched.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prio {
-    /// 2 to 16 (TCQ_PRIO_BANDS).
-    pub bands: u32,
-    /// Band, from 0, of a packet whose priority names no class, by its lowest four bits.
-    pub priomap: [u8; 16],
+use crate::qdisc::{Netem, Prio};
+
+pub(super) fn prio(prio: &Prio) -> Bytes {
+    let mut options = BytesMut::with_capacity(20);
+    options.put_i32_ne(prio.bands as i32);
+    options.put_slice(&prio.priomap);
+    options.freeze()
 }
 
-impl Prio {
-    pub(super) fn encode(&self) -> Bytes {
-        let mut options = BytesMut::with_capacity(20);
-        options.put_i32_ne(self.bands as i32);
-        options.put_slice(&self.priomap);
-        options.freeze()
-    }
-
-    pub(super) fn decode(mut options: &[u8]) -> Option<Self> {
-        let bands = options.try_get_i32_ne().ok()?.try_into().ok()?;
-        let priomap = options.get(..16)?.try_into().ok()?;
-        Some(Self { bands, priomap })
-    }
-}
-
-/// sch_netem's options (`struct tc_netem_qopt` and TCA_NETEM_*, linux/pkt_sched.h; tc-netem(8)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Netem {
-    /// Nanoseconds added to every packet.
-    pub latency: u64,
-    /// Nanoseconds around `latency`.
-    pub jitter: u64,
-    /// Correlation of the delays, `u32::MAX` being all.
-    pub delay_correlation: u32,
-    /// Packets held at a time; what comes beyond is dropped.
-    pub limit: u32,
+pub(super) fn read_prio(mut options: &[u8]) -> Option<Prio> {
+    let bands = options.try_get_i32_ne().ok()?.try_into().ok()?;
+    let priomap = options.get(..16)?.try_into().ok()?;
+    Some(Prio { bands, priomap })
 }
 
 const TCA_NETEM_CORR: u16 = 1;
@@ -47,53 +25,51 @@ const TCA_NETEM_JITTER64: u16 = 11;
 /// Length of `struct tc_netem_qopt`.
 const NETEM_QOPT: usize = 24;
 
-impl Netem {
-    pub(super) fn encode(&self) -> Bytes {
-        let mut options = BytesMut::with_capacity(96);
-        // latency, limit, loss, gap, duplicate, jitter. The 32-bit latency and jitter are psched
-        // ticks of 64 ns; the 64-bit attributes below overrule them.
-        for word in [0, self.limit, 0, 0, 0, 0] {
-            options.put_u32_ne(word);
-        }
-        // delay, loss and duplicate correlation. Always sent: netem keeps what is not mentioned,
-        // and a change has to be able to take a correlation away.
-        put_attribute(&mut options, TCA_NETEM_CORR, |value| {
-            for word in [self.delay_correlation, 0, 0] {
-                value.put_u32_ne(word);
-            }
-        });
-        put_attribute(&mut options, TCA_NETEM_LATENCY64, |value| {
-            value.put_u64_ne(self.latency);
-        });
-        put_attribute(&mut options, TCA_NETEM_JITTER64, |value| {
-            value.put_u64_ne(self.jitter);
-        });
-        options.freeze()
+pub(super) fn netem(netem: &Netem) -> Bytes {
+    let mut options = BytesMut::with_capacity(96);
+    // latency, limit, loss, gap, duplicate, jitter. The 32-bit latency and jitter are psched
+    // ticks of 64 ns; the 64-bit attributes below overrule them.
+    for word in [0, netem.limit, 0, 0, 0, 0] {
+        options.put_u32_ne(word);
     }
+    // delay, loss and duplicate correlation. Always sent: netem keeps what is not mentioned,
+    // and a change has to be able to take a correlation away.
+    put_attribute(&mut options, TCA_NETEM_CORR, |value| {
+        for word in [netem.delay_correlation, 0, 0] {
+            value.put_u32_ne(word);
+        }
+    });
+    put_attribute(&mut options, TCA_NETEM_LATENCY64, |value| {
+        value.put_u64_ne(netem.latency);
+    });
+    put_attribute(&mut options, TCA_NETEM_JITTER64, |value| {
+        value.put_u64_ne(netem.jitter);
+    });
+    options.freeze()
+}
 
-    pub(super) fn decode(options: &[u8]) -> Option<Self> {
-        /// Nanoseconds of a psched tick (net/sched/sch_api.c, PSCHED_SHIFT).
-        const TICK: u64 = 64;
-        let mut words = options.get(..NETEM_QOPT)?;
-        let latency = words.get_u32_ne();
-        let limit = words.get_u32_ne();
-        words.advance(12);
-        let mut netem = Self {
-            latency: u64::from(latency) * TICK,
-            jitter: u64::from(words.get_u32_ne()) * TICK,
-            delay_correlation: 0,
-            limit,
-        };
-        for (kind, mut value) in attributes(&options[NETEM_QOPT..]) {
-            match kind {
-                TCA_NETEM_CORR => netem.delay_correlation = value.try_get_u32_ne().ok()?,
-                TCA_NETEM_LATENCY64 => netem.latency = value.try_get_u64_ne().ok()?,
-                TCA_NETEM_JITTER64 => netem.jitter = value.try_get_u64_ne().ok()?,
-                _ => {}
-            }
+pub(super) fn read_netem(options: &[u8]) -> Option<Netem> {
+    /// Nanoseconds of a psched tick (net/sched/sch_api.c, PSCHED_SHIFT).
+    const TICK: u64 = 64;
+    let mut words = options.get(..NETEM_QOPT)?;
+    let latency = words.get_u32_ne();
+    let limit = words.get_u32_ne();
+    words.advance(12);
+    let mut netem = Netem {
+        latency: u64::from(latency) * TICK,
+        jitter: u64::from(words.get_u32_ne()) * TICK,
+        delay_correlation: 0,
+        limit,
+    };
+    for (kind, mut value) in attributes(&options[NETEM_QOPT..]) {
+        match kind {
+            TCA_NETEM_CORR => netem.delay_correlation = value.try_get_u32_ne().ok()?,
+            TCA_NETEM_LATENCY64 => netem.latency = value.try_get_u64_ne().ok()?,
+            TCA_NETEM_JITTER64 => netem.jitter = value.try_get_u64_ne().ok()?,
+            _ => {}
         }
-        Some(netem)
     }
+    Some(netem)
 }
 
 /// A netlink attribute (`struct nlattr`): length, kind, value, filled up to four bytes.
@@ -133,16 +109,16 @@ mod tests {
 
     #[test]
     fn netem_reads_back_what_was_written() {
-        assert_eq!(Netem::decode(&NETEM.encode()), Some(NETEM));
+        assert_eq!(read_netem(&netem(&NETEM)), Some(NETEM));
     }
 
     #[test]
     fn prio_reads_back_what_was_written() {
-        let prio = Prio {
+        let options = Prio {
             bands: 16,
             priomap: [0; 16],
         };
-        assert_eq!(Prio::decode(&prio.encode()), Some(prio));
+        assert_eq!(read_prio(&prio(&options)), Some(options));
     }
 
     /// `tc qdisc add … netem delay 50ms 1ms` of iproute2 6.1, as strace shows its TCA_OPTIONS:
@@ -153,20 +129,20 @@ mod tests {
         for word in [781_250_u32, 1000, 0, 0, 0, 15_625] {
             bytes.put_u32_ne(word);
         }
-        let without = Netem::decode(&bytes).unwrap();
+        let without = read_netem(&bytes).unwrap();
         assert_eq!((without.latency, without.jitter), (50_000_000, 1_000_000));
         put_attribute(&mut bytes, TCA_NETEM_LATENCY64, |value| {
             value.put_u64_ne(50_000_063)
         });
-        assert_eq!(Netem::decode(&bytes).unwrap().latency, 50_000_063);
-        assert_eq!(Netem::decode(&bytes).unwrap().limit, 1000);
+        assert_eq!(read_netem(&bytes).unwrap().latency, 50_000_063);
+        assert_eq!(read_netem(&bytes).unwrap().limit, 1000);
     }
 
     #[test]
     fn options_cut_short_are_no_netem() {
-        let whole = NETEM.encode();
+        let whole = netem(&NETEM);
         for length in 0..NETEM_QOPT {
-            assert_eq!(Netem::decode(&whole[..length]), None, "{length} bytes");
+            assert_eq!(read_netem(&whole[..length]), None, "{length} bytes");
         }
     }
 }

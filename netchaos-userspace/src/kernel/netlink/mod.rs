@@ -17,11 +17,10 @@ use rtnetlink::sys::AsyncSocket as _;
 use tokio::task::JoinHandle;
 
 pub use self::{
-    encode::{Netem, Prio},
     error::Error,
     filter::{Filter, Hook},
     link::{Link, NewLink},
-    qdisc::{ClassId, Device, Qdisc, QdiscStatistics},
+    qdisc::{Device, Qdisc, QdiscStatistics},
 };
 
 /// How a request treats what is there already.

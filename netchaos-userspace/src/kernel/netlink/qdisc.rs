@@ -1,7 +1,5 @@
 //! Qdiscs.
 
-use std::fmt;
-
 use bytes::Bytes;
 use netlink_packet_core::{DefaultNla, Nla as _};
 use netlink_packet_route::{
@@ -9,44 +7,10 @@ use netlink_packet_route::{
     tc::{TcAttribute, TcHandle, TcHeader, TcMessage, TcOption, TcStats2},
 };
 
-use super::{Error, Mode, Netem, Netlink, Prio};
+use super::{Error, Mode, Netlink, encode};
+use crate::qdisc::{ClassId, Netem, Prio};
 
 const TCA_OPTIONS: u16 = 2;
-
-/// A handle or class as the kernel has it: major number in the upper half, minor in the lower.
-/// It is written as tc writes it, in hex.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClassId(pub u32);
-
-impl ClassId {
-    pub const ROOT: Self = Self(u32::MAX);
-    /// What clsact and ingress hang on.
-    pub const CLSACT: Self = Self(0xffff_fff1);
-
-    pub const fn new(major: u16, minor: u16) -> Self {
-        Self(((major as u32) << 16) | minor as u32)
-    }
-
-    fn to_netlink(self) -> TcHandle {
-        TcHandle::from(self.0)
-    }
-}
-
-impl fmt::Display for ClassId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0 >> 16, self.0 & 0xffff) {
-            (0xffff, 0xffff) => f.write_str("root"),
-            (major, 0) => write!(f, "{major:x}:"),
-            (major, minor) => write!(f, "{major:x}:{minor:x}"),
-        }
-    }
-}
-
-impl fmt::Debug for ClassId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What a qdisc has counted since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,12 +38,12 @@ pub struct Qdisc {
 impl Qdisc {
     /// Its options, where it is a netem.
     pub fn netem(&self) -> Option<Netem> {
-        (self.kind == "netem").then(|| Netem::decode(&self.options))?
+        (self.kind == "netem").then(|| encode::read_netem(&self.options))?
     }
 
     /// Its options, where it is a prio.
     pub fn prio(&self) -> Option<Prio> {
-        (self.kind == "prio").then(|| Prio::decode(&self.options))?
+        (self.kind == "prio").then(|| encode::read_prio(&self.options))?
     }
 
     fn from_message(message: TcMessage) -> Self {
@@ -162,7 +126,7 @@ impl Netlink {
         handle: ClassId,
         prio: &Prio,
     ) -> Result<(), Error> {
-        let options = Some(prio.encode());
+        let options = Some(encode::prio(prio));
         self.qdisc(Mode::Create, link, ("prio", handle, ClassId::ROOT), options)
             .await
     }
@@ -178,7 +142,7 @@ impl Netlink {
         handle: ClassId,
         netem: &Netem,
     ) -> Result<(), Error> {
-        let options = Some(netem.encode());
+        let options = Some(encode::netem(netem));
         self.qdisc(Mode::Create, link, ("netem", handle, parent), options)
             .await
     }
@@ -194,7 +158,7 @@ impl Netlink {
         handle: ClassId,
         netem: &Netem,
     ) -> Result<(), Error> {
-        let options = Some(netem.encode());
+        let options = Some(encode::netem(netem));
         self.qdisc(Mode::Change, link, ("netem", handle, parent), options)
             .await
     }
@@ -243,8 +207,8 @@ impl Netlink {
     ) -> Result<(), Error> {
         let header = TcHeader {
             index: link.index as i32,
-            handle: handle.to_netlink(),
-            parent: parent.to_netlink(),
+            handle: TcHandle::from(handle.0),
+            parent: TcHandle::from(parent.0),
             ..Default::default()
         };
         let mut attributes = vec![TcAttribute::Kind(kind.into())];
@@ -272,16 +236,4 @@ impl Netlink {
 pub struct Device<'a> {
     pub index: u32,
     pub name: &'a str,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn handles_and_classes_read_as_tc_writes_them() {
-        assert_eq!(ClassId::new(0x4e43, 0).to_string(), "4e43:");
-        assert_eq!(ClassId::new(0x4e43, 16).to_string(), "4e43:10");
-        assert_eq!(ClassId::ROOT.to_string(), "root");
-    }
 }

@@ -22,7 +22,17 @@ fn wants(want: u64, except: u64) -> Wants {
 
 #[test]
 fn single_addresses_are_hosts_and_the_rest_prefixes() {
-    let laid = laid(3, BAND, &["10.0.0.1", "10.0.0.2:80", "10.0.0.0/8", "fd00::/64", "fd00::1"]);
+    let laid = laid(
+        3,
+        BAND,
+        &[
+            "10.0.0.1",
+            "10.0.0.2:80",
+            "10.0.0.0/8",
+            "fd00::/64",
+            "fd00::1",
+        ],
+    );
     let tables = Tables::of([&laid].into_iter());
     assert_eq!(tables.hosts[&host("10.0.0.1", 0)], wants(8, 0));
     assert_eq!(tables.hosts[&host("10.0.0.2", 80)], wants(8, 0));
@@ -56,10 +66,16 @@ fn a_prefix_holds_what_the_prefixes_around_it_want() {
     let tables = Tables::of([&wide, &narrow, &port, &other].into_iter());
     assert_eq!(tables.prefixes[&prefix("10.0.0.0/8", 0)], wants(0b0001, 0));
     assert_eq!(tables.prefixes[&prefix("10.1.0.0/16", 0)], wants(0b0011, 0));
-    assert_eq!(tables.prefixes[&prefix("10.1.2.0/24", 0)], wants(0b0011, 0b0010));
+    assert_eq!(
+        tables.prefixes[&prefix("10.1.2.0/24", 0)],
+        wants(0b0011, 0b0010)
+    );
     assert_eq!(tables.prefixes[&prefix("11.0.0.0/8", 0)], wants(0b1000, 0));
     // A port's prefixes are a trie of their own.
-    assert_eq!(tables.prefixes[&prefix("10.1.2.0/24", 443)], wants(0b0100, 0));
+    assert_eq!(
+        tables.prefixes[&prefix("10.1.2.0/24", 443)],
+        wants(0b0100, 0)
+    );
 }
 
 /// The verdict on a peer that both keys cover.
@@ -107,7 +123,13 @@ fn only_keys_that_differ_are_changed() {
     changes.sort_by_key(|change| change.key);
     assert_eq!(changes.len(), 2);
     assert_eq!(changes[0].key, Key::Host(host("10.0.0.1", 0)));
-    assert_eq!((changes[0].before, changes[0].after), (wants(1, 0), wants(0, 0)));
-    assert_eq!((changes[1].before, changes[1].after), (wants(0, 0), wants(1, 0)));
+    assert_eq!(
+        (changes[0].before, changes[0].after),
+        (wants(1, 0), wants(0, 0))
+    );
+    assert_eq!(
+        (changes[1].before, changes[1].after),
+        (wants(0, 0), wants(1, 0))
+    );
     assert!(one.changes_to(&one).is_empty());
 }
