@@ -9,52 +9,53 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    problem::{Problem, Problems},
+    name::{check_device, check_name},
+    problem::{Invalid, Problem, Problems},
     target::{HostName, Peer, Target},
     units::Percent,
 };
 
-pub mod manifest;
+mod name;
 mod native;
-mod networkchaos;
 mod problem;
 mod target;
 pub mod units;
-mod yaml;
 
 /// One named set of faults for the packets between a place and its targets.
 ///
-/// Its JSON form is what the kernel keeps in the state map and what `-o json` prints.
+/// Its serde form is a native manifest ([`native::Form`]): what the kernel keeps in the state map,
+/// what `-o json` and `-o yaml` print, and what `apply -f` reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(try_from = "native::Form", into = "native::Form")]
 pub struct Experiment {
     /// Unique in a place. See [`check_name`] for what is allowed.
     pub name: String,
-    /// The Kubernetes namespace of a `NetworkChaos`; none for flags and native YAML.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The Kubernetes namespace of a `NetworkChaos`; mostly none for flags and native YAML.
     pub namespace: Option<String>,
     /// The device asked for in the manifest; the command line's `--device` wins over it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     pub direction: Direction,
     pub fault: Fault,
     pub targets: Targets,
     /// Peers that the experiment never touches, whatever `targets` says.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<Target>,
     /// How long the fault lasts from the moment it is applied; none lasts until it is removed.
-    #[serde(default, with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "units::optional_duration",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub duration: Option<Duration>,
     /// Laid down but steering nothing until `resume`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
 
 /// Which packets of a place an experiment is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Egress of the place: packets whose destination is a target.
+    #[default]
     To,
 }
 
@@ -72,8 +73,13 @@ pub struct Delay {
     /// Added to every packet; more than zero, at most [`units::LONGEST_DELAY`].
     #[serde(with = "units::duration")]
     pub latency: Duration,
-    /// Each packet gets `latency ± jitter`, uniformly spread.
-    #[serde(default, with = "units::duration", skip_serializing_if = "Duration::is_zero")]
+    /// Each packet gets `latency ± jitter`, uniformly spread, never less than nothing. At most
+    /// [`units::LONGEST_JITTER`].
+    #[serde(
+        default,
+        with = "units::duration",
+        skip_serializing_if = "Duration::is_zero"
+    )]
     pub jitter: Duration,
     /// How much of the random number of one packet is carried to the next one's.
     #[serde(default, skip_serializing_if = "Percent::is_zero")]
@@ -82,12 +88,68 @@ pub struct Delay {
 
 /// The peers that an experiment is aimed at. Never empty by accident: everything has to be asked
 /// for in words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
     /// Every IPv4 and IPv6 packet, apart from neighbour discovery and DHCP.
     AllTraffic,
     List(Vec<Target>),
+}
+
+impl Experiment {
+    /// Everything that is wrong with an experiment put together from flags; the fields of the
+    /// problems are the flags. Manifests are checked while they are read, with their lines.
+    pub fn check(&self) -> Vec<Problem> {
+        let delay = &self.fault.delay;
+        let targets = match &self.targets {
+            Targets::List(list) if list.is_empty() => Err(Invalid::field(
+                "no target is given",
+                Some(format!(
+                    "one or more targets; {}",
+                    target::ALL_TRAFFIC_IN_WORDS
+                )),
+            )),
+            _ => Ok(()),
+        };
+        let checks = [
+            ("NAME", check_name(&self.name)),
+            (
+                "--device",
+                self.device.as_deref().map_or(Ok(()), check_device),
+            ),
+            ("--delay", units::check_latency(delay.latency)),
+            ("--jitter", units::check_jitter(delay.jitter)),
+            ("--for", self.duration.map_or(Ok(()), units::check_lifetime)),
+            ("--to", targets),
+        ];
+        let problem = |(field, result): (&str, Result<(), Invalid>)| {
+            result.err().map(|invalid| Problem::of(field, invalid))
+        };
+        checks.into_iter().filter_map(problem).collect()
+    }
+
+    /// What is legal and still worth a word to whoever asked for it.
+    pub fn notes(&self) -> Vec<String> {
+        let Delay {
+            latency,
+            jitter,
+            correlation,
+        } = self.fault.delay;
+        let mut notes = Vec::new();
+        if jitter > latency {
+            notes.push(format!(
+                "jitter {} is more than latency {}: where the sum would be below zero the packet is \
+                 not delayed, so the mean is more than the latency",
+                units::format_duration(jitter),
+                units::format_duration(latency),
+            ));
+        }
+        if jitter.is_zero() && !correlation.is_zero() {
+            notes.push(format!(
+                "correlation {correlation} has no effect without jitter"
+            ));
+        }
+        notes
+    }
 }
 
 impl fmt::Display for Direction {

@@ -1,0 +1,255 @@
+//! The maps' contents. Everything is `repr(C)` without hidden padding and lives in the kernel for
+//! as long as an experiment does, so another netchaos may have written it: whoever changes a type
+//! or its meaning raises [`ABI_VERSION`].
+
+/// Raised with every change of a type here, of a map, or of what they mean.
+pub const ABI_VERSION: u32 = 1;
+
+/// First word of the state map: "NETC".
+pub const MAGIC: u32 = 0x4e45_5443;
+
+/// Experiments of one device. An experiment's slot is its bit in [`Commit::live`] and its turn
+/// among the laps of a packet.
+pub const SLOTS: usize = 64;
+
+/// Address family as the keys hold it.
+pub const IPV4: u16 = 4;
+/// See [`IPV4`].
+pub const IPV6: u16 = 6;
+
+/// Bits of [`PrefixKey`] before the address.
+pub const PREFIX_BITS_BEFORE_ADDRESS: u32 = 32;
+
+/// What a key of the maps says to the experiments, a bit each.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// They are aimed at it.
+    pub want: u64,
+    /// They spare it, whatever else wants it.
+    pub except: u64,
+}
+
+/// Key of `HOSTS`: a single address, and the peer's port or 0 for every port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey {
+    /// Network order; an IPv4 address fills the first four bytes, the rest is zero.
+    pub address: [u8; 16],
+    /// Host order. A port stands for TCP, UDP and SCTP alike.
+    pub port: u16,
+    pub family: u16,
+}
+
+/// Data of `PREFIXES`, behind the `u32` of bits that count.
+///
+/// Family and port stand first and are always matched whole: so `::/0` never covers an IPv4
+/// address, and prefixes with a port are a trie of their own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrefixKey {
+    /// Network order, as is the port.
+    pub family: [u8; 2],
+    /// As in [`HostKey::port`].
+    pub port: [u8; 2],
+    pub address: [u8; 16],
+}
+
+/// What is in force. There are two in `COMMITS`; the word in `CURRENT` says which one counts, so
+/// that one write switches every packet from the old state to the new one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// Slots that steer packets.
+    pub live: u64,
+    /// What holds for every address.
+    pub all: Wants,
+    /// What has to be looked up at all: [`Commit::HOSTS`] and so on.
+    pub lookups: u32,
+    pub reserved: u32,
+}
+
+impl Commit {
+    pub const HOSTS: u32 = 1;
+    pub const HOST_PORTS: u32 = 2;
+    pub const PREFIXES: u32 = 4;
+    pub const PREFIX_PORTS: u32 = 8;
+}
+
+/// Where an experiment's packets go.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steer {
+    /// CLOCK_BOOTTIME in nanoseconds from which on the experiment wants nothing; 0 is never.
+    pub ends: u64,
+    /// Class of the band under the pair's prio, as `skb->priority` takes it.
+    pub classid: u32,
+    /// Index of the pair's upper device (ncA).
+    pub ifindex: u32,
+}
+
+/// The device that the faults are on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    pub ifindex: u32,
+    /// 1 where packets start with the IP header (tun, WireGuard), 0 where with Ethernet.
+    pub layer3: u32,
+}
+
+/// What an experiment hit, per CPU and slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// Packets steered, a GSO packet counting once.
+    pub packets: u64,
+    /// Their bytes, link-layer header included, as `skb->len` has them.
+    pub bytes: u64,
+    /// CLOCK_BOOTTIME in nanoseconds; 0 is never.
+    pub first: u64,
+    pub last: u64,
+}
+
+/// The one entry of `META`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    pub magic: u32,
+    pub abi: u32,
+    /// 1 while somebody changes the maps. Found at the start of a call, it says that the last
+    /// writer died on the way.
+    pub dirty: u32,
+    pub reserved: u32,
+}
+
+/// The experiment in a slot, in `STATES`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Which text in `TEXTS` is the experiment; 0 is an empty slot.
+    pub text: u32,
+    /// Length of that text in bytes.
+    pub length: u32,
+    /// When the experiment was made, Unix time in nanoseconds.
+    pub created: u64,
+    /// [`State::STAYS`] or [`State::GOES`].
+    pub phase: u32,
+    pub reserved: u32,
+}
+
+impl State {
+    /// The experiment is wanted: whoever finds it half made finishes it.
+    pub const STAYS: u32 = 1;
+    /// The experiment is being removed: whoever finds it half removed finishes that.
+    pub const GOES: u32 = 2;
+}
+
+/// Key of `TEXTS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextKey {
+    pub text: u32,
+    pub chunk: u32,
+}
+
+/// Bytes of a text that one entry of `TEXTS` holds.
+pub const CHUNK: usize = 2048;
+
+/// A piece of an experiment's text; the last one is filled up with zeros.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    pub bytes: [u8; CHUNK],
+}
+
+/// `skb->tc_index` of a packet between two passes of ours: who steered it, where to, and what its
+/// priority was.
+///
+/// Bit 15 says that the packet is ours, bit 14 that it came in (ingress), bits 8 to 13 are the
+/// slot of this lap, bits 0 to 7 the code of the original priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(pub u16);
+
+impl Mark {
+    const OURS: u16 = 0x8000;
+    const INGRESS: u16 = 0x4000;
+
+    #[inline(always)]
+    pub const fn new(ingress: bool, slot: u32, priority_code: u32) -> Self {
+        let direction = if ingress { Self::INGRESS } else { 0 };
+        Self(Self::OURS | direction | ((slot as u16 & 63) << 8) | (priority_code as u16 & 0xff))
+    }
+
+    #[inline(always)]
+    pub const fn is_ours(self) -> bool {
+        self.0 & Self::OURS != 0
+    }
+
+    #[inline(always)]
+    pub const fn is_ingress(self) -> bool {
+        self.0 & Self::INGRESS != 0
+    }
+
+    #[inline(always)]
+    pub const fn slot(self) -> u32 {
+        (self.0 >> 8) as u32 & 63
+    }
+
+    #[inline(always)]
+    pub const fn priority_code(self) -> u32 {
+        self.0 as u32 & 0xff
+    }
+}
+
+/// Codes below this are the priority itself.
+pub const FIRST_LEARNT_PRIORITY: u32 = 16;
+/// The code of a priority for which `PRIORITIES` had no room: the socket knows it.
+pub const PRIORITY_OF_SOCKET: u32 = 255;
+
+macro_rules! sizes {
+    ($($type:ty = $size:literal),* $(,)?) => {
+        $(const _: () = assert!(core::mem::size_of::<$type>() == $size);)*
+    };
+}
+sizes! {
+    Wants = 16, HostKey = 20, PrefixKey = 20, Commit = 32, Steer = 16, Device = 8,
+    Counter = 32, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::*;
+
+    macro_rules! pod {
+        ($($type:ty),* $(,)?) => {$(
+            // SAFETY: repr(C), made of numbers, and without padding, as `sizes` asserts.
+            unsafe impl aya::Pod for $type {}
+        )*};
+    }
+    pod! {
+        Wants, HostKey, PrefixKey, Commit, Steer, Device, Counter, Meta, State, TextKey,
+        Chunk,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_gives_back_what_went_in() {
+        for ingress in [false, true] {
+            for slot in 0..SLOTS as u32 {
+                for code in [0, 1, 15, 16, 200, 255] {
+                    let mark = Mark::new(ingress, slot, code);
+                    assert!(mark.is_ours());
+                    assert_eq!(mark.is_ingress(), ingress);
+                    assert_eq!(mark.slot(), slot);
+                    assert_eq!(mark.priority_code(), code);
+                }
+            }
+        }
+        assert!(!Mark(0).is_ours());
+        assert!(!Mark(0x7fff).is_ours(), "low bits are other people's");
+    }
+}

@@ -1,0 +1,70 @@
+//! The maps. Their contents are `netchaos_common::abi`; user space finds them by these names.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+};
+use netchaos_common::{
+    abi::{
+        Chunk, Commit, Counter, Device, HostKey, Meta, PREFIX_BITS_BEFORE_ADDRESS, PrefixKey,
+        SLOTS, State, Steer, TextKey, Wants,
+    },
+    matching::Tables,
+};
+
+/// Which of `COMMITS` counts: the one word that switches from the old state to the new one.
+#[map]
+pub static CURRENT: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+pub static COMMITS: Array<Commit> = Array::with_max_entries(2, 0);
+/// Single addresses, each holding what it wants itself. User space sizes it.
+#[map]
+static HOSTS: HashMap<HostKey, Wants> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+/// Prefixes, each holding also what the prefixes around it want. User space sizes it.
+#[map]
+static PREFIXES: LpmTrie<PrefixKey, Wants> = LpmTrie::with_max_entries(1, 0);
+#[map]
+pub static STEERS: Array<Steer> = Array::with_max_entries(SLOTS as u32, 0);
+#[map]
+pub static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
+#[map]
+pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
+/// Large priorities met so far: code in `skb->tc_index` -> priority.
+#[map]
+pub static PRIORITIES: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);
+
+// The programs never read these three. They hang on one of them so that user space finds the
+// experiments again from the program alone.
+#[map]
+pub static META: Array<Meta> = Array::with_max_entries(1, 0);
+#[map]
+pub static STATES: Array<State> = Array::with_max_entries(SLOTS as u32, 0);
+#[map]
+pub static TEXTS: HashMap<TextKey, Chunk> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+pub struct Maps;
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn host(&self, key: &HostKey) -> Option<&Wants> {
+        // SAFETY: the map is not preallocated, so an entry stays what it is until all programs
+        // that saw it have ended.
+        unsafe { HOSTS.get(key) }
+    }
+
+    #[inline(always)]
+    fn prefix(&self, key: &PrefixKey) -> Option<&Wants> {
+        PREFIXES.get(&Key::new(PREFIX_BITS_BEFORE_ADDRESS + 128, *key))
+    }
+}
+
+/// Ties the maps that only user space reads to the calling program: a program holds the maps that
+/// its code mentions. Called where no packet that matters comes along.
+#[inline(always)]
+pub fn hold_state() {
+    let text = TextKey { text: 0, chunk: 0 };
+    META.get(0);
+    STATES.get(0);
+    TEXTS.get_ptr(&text);
+}

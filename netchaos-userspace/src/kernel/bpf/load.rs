@@ -1,0 +1,193 @@
+//! Loading the classifiers, and finding loaded ones again.
+
+use std::borrow::Cow;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData, MapError, MapInfo, MapType},
+    programs::{ProgramInfo, SchedClassifier, loaded_programs},
+};
+use netchaos_common::abi::Meta;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+
+use super::{BACK, Capacity, EGRESS, Error, FOLLOW, Maps};
+
+/// The object that `build.rs` made.
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netchaos-classifier"));
+
+/// The programs, ready to be attached.
+pub struct Programs {
+    pub egress: SchedClassifier,
+    pub back: SchedClassifier,
+}
+
+/// The programs of one device with the maps that they share.
+pub struct Classifier {
+    pub programs: Programs,
+    pub maps: Maps,
+}
+
+impl Classifier {
+    /// Loads the programs with empty maps.
+    ///
+    /// # Errors
+    /// The verifier's or the kernel's refusal; [`Error::is_about_rights`] where CAP_BPF and
+    /// CAP_NET_ADMIN (before 6.12 CAP_PERFMON as well) are not there.
+    pub fn load(capacity: &Capacity) -> Result<Self, Error> {
+        let mut ebpf = load_object(|loader| {
+            loader
+                .map_max_entries("HOSTS", capacity.hosts)
+                .map_max_entries("PREFIXES", capacity.prefixes)
+                .map_max_entries("TEXTS", capacity.chunks);
+        })?;
+        Ok(Self {
+            programs: Programs {
+                egress: load_program(&mut ebpf, EGRESS)?,
+                back: load_program(&mut ebpf, BACK)?,
+            },
+            maps: Maps::collect(|name| {
+                ebpf.take_map(name).ok_or_else(|| {
+                    Error::unexpected("load the classifier", format!("no map {name}"))
+                })
+            })?,
+        })
+    }
+}
+
+/// Magic number and ABI version of a loaded program's maps. The first words of `META` are where
+/// they are whatever the ABI.
+///
+/// # Errors
+/// As [`maps_of_program`].
+pub fn abi_of_program(id: u32) -> Result<(u32, u32), Error> {
+    let what = || format!("read the ABI version of BPF program {id}");
+    let mut maps = MapsOf::program(id)?;
+    let meta: Array<MapData, Meta> = maps
+        .open("META")?
+        .try_into()
+        .map_err(|error: MapError| Error::new(what(), error))?;
+    let meta = meta.get(&0, 0).map_err(|error| Error::new(what(), error))?;
+    Ok((meta.magic, meta.abi))
+}
+
+/// The maps of a loaded program, found by its id.
+///
+/// # Errors
+/// The program is gone, lacks a map, or CAP_SYS_ADMIN is missing, which opening by id takes
+/// (kernel/bpf/syscall.c, `bpf_map_get_fd_by_id`).
+pub fn maps_of_program(id: u32) -> Result<Maps, Error> {
+    let mut maps = MapsOf::program(id)?;
+    Maps::collect(|name| maps.open(name))
+}
+
+/// The maps that a loaded program holds, not opened yet.
+struct MapsOf {
+    program: u32,
+    maps: Vec<MapInfo>,
+}
+
+impl MapsOf {
+    fn program(id: u32) -> Result<Self, Error> {
+        let what = || format!("list the maps of BPF program {id}");
+        let ids = program_info(id)?
+            .map_ids()
+            .map_err(|error| Error::new(what(), error))?
+            .unwrap_or_default();
+        let maps = ids.into_iter().map(MapInfo::from_id);
+        Ok(Self {
+            program: id,
+            maps: maps
+                .collect::<Result<_, _>>()
+                .map_err(|error| Error::new(what(), error))?,
+        })
+    }
+
+    fn open(&mut self, name: &str) -> Result<Map, Error> {
+        let what = || format!("open the map {name} of BPF program {}", self.program);
+        let info = self
+            .maps
+            .iter()
+            .find(|info| info.name_as_str() == Some(name))
+            .ok_or_else(|| Error::unexpected(what(), "it has no such map"))?;
+        let open = || {
+            let data = MapData::from_id(info.id())?;
+            Ok(match info.map_type()? {
+                MapType::Hash => Map::HashMap(data),
+                MapType::LpmTrie => Map::LpmTrie(data),
+                MapType::PerCpuArray => Map::PerCpuArray(data),
+                _ => Map::Array(data),
+            })
+        };
+        open().map_err(|error: MapError| Error::new(what(), error))
+    }
+}
+
+/// A loaded program, found by its id, to be attached once more.
+///
+/// # Errors
+/// As [`maps_of_program`].
+pub fn program_by_id(id: u32, name: &'static str) -> Result<SchedClassifier, Error> {
+    SchedClassifier::from_program_info(program_info(id)?, Cow::Borrowed(name))
+        .map_err(|error| Error::new(format!("open BPF program {id}"), error))
+}
+
+fn program_info(id: u32) -> Result<ProgramInfo, Error> {
+    let what = || format!("open BPF program {id}");
+    for info in loaded_programs() {
+        let info = info.map_err(|error| Error::new(what(), error))?;
+        if info.id() == id {
+            return Ok(info);
+        }
+    }
+    Err(Error::unexpected(what(), "there is no such program"))
+}
+
+/// Loads the object's maps. Its programs are loaded one by one, as needed.
+pub(super) fn load_object(adjust: impl FnOnce(&mut EbpfLoader<'_>)) -> Result<Ebpf, Error> {
+    // Before 5.11 maps count against RLIMIT_MEMLOCK, whose default is too small; where it cannot
+    // be raised the load says so.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let mut loader = EbpfLoader::new();
+    adjust(&mut loader);
+    loader
+        .load(OBJECT)
+        .map_err(|error| Error::new("load the classifier's maps", error))
+}
+
+/// Loads one program of the object and takes it out, so that it is attached and let go without
+/// the object: aya would detach it when dropped.
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<SchedClassifier, Error> {
+    let what = || format!("load the classifier {name}");
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| Error::unexpected(what(), "the object has no such program"))?;
+    let program: &mut SchedClassifier = program
+        .try_into()
+        .map_err(|error: aya::programs::ProgramError| Error::new(what(), error))?;
+    program.load().map_err(|error| Error::new(what(), error))?;
+    let info = program.info().map_err(|error| Error::new(what(), error))?;
+    SchedClassifier::from_program_info(info, Cow::Borrowed(name))
+        .map_err(|error| Error::new(what(), error))
+}
+
+/// Names of the programs in the object.
+pub const PROGRAMS: [&str; 3] = [EGRESS, BACK, FOLLOW];
+
+/// Loads each program by itself and gives back how many instructions the verifier looked at
+/// (0 before Linux 5.16, which does not say).
+///
+/// # Errors
+/// The verifier's refusal.
+pub fn load_each() -> Result<Vec<(&'static str, u32)>, Error> {
+    let mut ebpf = load_object(|_| ())?;
+    let mut loaded = Vec::new();
+    for name in PROGRAMS {
+        let program = load_program(&mut ebpf, name)?;
+        let info = program
+            .info()
+            .map_err(|error| Error::new(format!("inspect the classifier {name}"), error))?;
+        loaded.push((name, info.verified_instruction_count().unwrap_or(0)));
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,239 @@
+//! Qdiscs.
+
+use bytes::Bytes;
+use netlink_packet_core::{DefaultNla, Nla as _};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    tc::{TcAttribute, TcHandle, TcHeader, TcMessage, TcOption, TcStats2},
+};
+
+use super::{Error, Mode, Netlink, encode};
+use crate::qdisc::{ClassId, Netem, Prio};
+
+const TCA_OPTIONS: u16 = 2;
+
+/// What a qdisc has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QdiscStatistics {
+    /// Segments and bytes that left it.
+    pub packets: u64,
+    pub bytes: u64,
+    /// Packets it did not let through, whatever the reason; a GSO packet counts once.
+    pub drops: u64,
+    /// Packets it holds now.
+    pub queued: u32,
+}
+
+/// A qdisc as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qdisc {
+    pub ifindex: u32,
+    pub kind: String,
+    pub handle: ClassId,
+    pub parent: ClassId,
+    options: Vec<u8>,
+    pub statistics: QdiscStatistics,
+}
+
+impl Qdisc {
+    /// Its options, where it is a netem.
+    pub fn netem(&self) -> Option<Netem> {
+        (self.kind == "netem").then(|| encode::read_netem(&self.options))?
+    }
+
+    /// Its options, where it is a prio.
+    pub fn prio(&self) -> Option<Prio> {
+        (self.kind == "prio").then(|| encode::read_prio(&self.options))?
+    }
+
+    fn from_message(message: TcMessage) -> Self {
+        let mut qdisc = Self {
+            ifindex: message.header.index as u32,
+            kind: String::new(),
+            handle: ClassId(message.header.handle.into()),
+            parent: ClassId(message.header.parent.into()),
+            options: Vec::new(),
+            statistics: QdiscStatistics::default(),
+        };
+        for attribute in message.attributes {
+            match attribute {
+                TcAttribute::Kind(kind) => qdisc.kind = kind,
+                TcAttribute::Options(options) => qdisc.options = raw(&options),
+                TcAttribute::Stats2(parts) => qdisc.statistics.take(&parts),
+                _ => {}
+            }
+        }
+        qdisc
+    }
+}
+
+/// The bytes of options that the crate does not know: it keeps them whole as one attribute.
+fn raw(options: &[TcOption]) -> Vec<u8> {
+    match options {
+        [TcOption::Other(whole)] => {
+            let mut bytes = vec![0; whole.value_len()];
+            whole.emit_value(&mut bytes);
+            bytes
+        }
+        _ => Vec::new(),
+    }
+}
+
+impl QdiscStatistics {
+    fn take(&mut self, parts: &[TcStats2]) {
+        for part in parts {
+            match part {
+                TcStats2::Basic(basic) => {
+                    self.packets = basic.packets.into();
+                    self.bytes = basic.bytes;
+                }
+                TcStats2::Queue(queue) => {
+                    self.drops = queue.drops.into();
+                    self.queued = queue.qlen;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Netlink {
+    /// The qdiscs of all devices of the namespace.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub async fn qdiscs(&self) -> Result<Vec<Qdisc>, Error> {
+        let message = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
+        let answers = self.dump(|| "list the qdiscs".into(), message).await?;
+        Ok(answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewQueueDiscipline(message) => {
+                    Some(Qdisc::from_message(message))
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Makes a prio the root of a device.
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_prio.
+    pub async fn add_root_prio(
+        &self,
+        link: Device<'_>,
+        handle: ClassId,
+        prio: &Prio,
+    ) -> Result<(), Error> {
+        let options = Some(encode::prio(prio));
+        self.qdisc(Mode::Create, link, ("prio", handle, ClassId::ROOT), options)
+            .await
+    }
+
+    /// Puts a netem into a class.
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_netem.
+    pub async fn add_netem(
+        &self,
+        link: Device<'_>,
+        parent: ClassId,
+        handle: ClassId,
+        netem: &Netem,
+    ) -> Result<(), Error> {
+        let options = Some(encode::netem(netem));
+        self.qdisc(Mode::Create, link, ("netem", handle, parent), options)
+            .await
+    }
+
+    /// Changes a netem in place: the packets that it holds stay, with the times that they have.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub async fn change_netem(
+        &self,
+        link: Device<'_>,
+        parent: ClassId,
+        handle: ClassId,
+        netem: &Netem,
+    ) -> Result<(), Error> {
+        let options = Some(encode::netem(netem));
+        self.qdisc(Mode::Change, link, ("netem", handle, parent), options)
+            .await
+    }
+
+    /// Adds clsact (tc(8)), which only carries filters. False where there is one already.
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_ingress.
+    pub async fn add_clsact(&self, link: Device<'_>) -> Result<bool, Error> {
+        let handle = ClassId::new(0xffff, 0);
+        match self
+            .qdisc(
+                Mode::Create,
+                link,
+                ("clsact", handle, ClassId::CLSACT),
+                None,
+            )
+            .await
+        {
+            Err(error) if error.errno() == libc::EEXIST => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Deletes a qdisc and the packets in it. One that is gone already is fine.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub async fn delete_qdisc(&self, link: Device<'_>, qdisc: &Qdisc) -> Result<(), Error> {
+        let place = (qdisc.kind.as_str(), qdisc.handle, qdisc.parent);
+        match self.qdisc(Mode::Delete, link, place, None).await {
+            // No such class, no such qdisc, no such device.
+            Err(error) if matches!(error.errno(), libc::ENOENT | libc::ENODEV | libc::EINVAL) => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn qdisc(
+        &self,
+        mode: Mode,
+        link: Device<'_>,
+        (kind, handle, parent): (&str, ClassId, ClassId),
+        options: Option<Bytes>,
+    ) -> Result<(), Error> {
+        let header = TcHeader {
+            index: link.index as i32,
+            handle: TcHandle::from(handle.0),
+            parent: TcHandle::from(parent.0),
+            ..Default::default()
+        };
+        let mut attributes = vec![TcAttribute::Kind(kind.into())];
+        attributes.extend(
+            options.map(|bytes| TcAttribute::Other(DefaultNla::new(TCA_OPTIONS, bytes.to_vec()))),
+        );
+        let message = TcMessage::from_parts(header, attributes);
+        let (verb, message) = match mode {
+            Mode::Create => ("add", RouteNetlinkMessage::NewQueueDiscipline(message)),
+            Mode::Change => ("change", RouteNetlinkMessage::NewQueueDiscipline(message)),
+            Mode::Delete => ("delete", RouteNetlinkMessage::DelQueueDiscipline(message)),
+        };
+        let what = || {
+            format!(
+                "{verb} the qdisc {kind} {handle} on {} at {parent}",
+                link.name
+            )
+        };
+        self.send(what, message, mode).await
+    }
+}
+
+/// A device as a request names it: the index counts, the name is for the error's text.
+#[derive(Clone, Copy, Debug)]
+pub struct Device<'a> {
+    pub index: u32,
+    pub name: &'a str,
+}

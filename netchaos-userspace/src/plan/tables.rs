@@ -1,0 +1,291 @@
+//! Targets -> the maps' entries, and the way from one set of entries to another.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use netchaos_common::abi::{
+    Commit, HostKey, IPV4, IPV6, PREFIX_BITS_BEFORE_ADDRESS, PrefixKey, Wants,
+};
+
+use super::Laid;
+use crate::experiment::{Peer, Target, Targets};
+
+/// Key of a prefix: the bits that count, and the address.
+pub type Prefix = (u32, PrefixKey);
+
+/// What the maps say of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    pub all: Wants,
+    pub hosts: HashMap<HostKey, Wants>,
+    /// Each complete: with what the prefixes around it want, since a look-up finds the longest
+    /// one only.
+    pub prefixes: BTreeMap<Prefix, Wants>,
+}
+
+/// A map's key, of either map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    Host(HostKey),
+    Prefix(Prefix),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, port, length) = match self {
+            Self::Host(key) => (address_of(key.family, key.address), key.port, None),
+            Self::Prefix((bits, key)) => (
+                address_of(u16::from_be_bytes(key.family), key.address),
+                u16::from_be_bytes(key.port),
+                Some(bits - PREFIX_BITS_BEFORE_ADDRESS),
+            ),
+        };
+        let length = length.map_or_else(String::new, |length| format!("/{length}"));
+        match (address, port) {
+            (address, 0) => write!(f, "{address}{length}"),
+            (IpAddr::V4(address), port) => write!(f, "{address}{length}:{port}"),
+            (IpAddr::V6(address), port) => write!(f, "[{address}{length}]:{port}"),
+        }
+    }
+}
+
+/// A key whose value changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub key: Key,
+    pub before: Wants,
+    pub after: Wants,
+}
+
+/// The steps on the way from the old entries to the new ones, in their order.
+///
+/// A packet looks several keys up, and they cannot all change at once. In this order what it
+/// finds on the way never adds up to something that is neither old nor new: first more is spared,
+/// then more is wanted; then (the commit is switched here) less is wanted, then less is spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    SpareMore,
+    WantMore,
+    WantLess,
+    SpareLess,
+}
+
+impl Phase {
+    pub const BEFORE_COMMIT: [Self; 2] = [Self::SpareMore, Self::WantMore];
+    pub const AFTER_COMMIT: [Self; 2] = [Self::WantLess, Self::SpareLess];
+
+    /// The value that the phase leaves, and whether it differs from what it found.
+    pub const fn value(self, change: &Change) -> (Wants, bool) {
+        let Change { before, after, .. } = change;
+        let both = Wants {
+            want: before.want | after.want,
+            except: before.except | after.except,
+        };
+        let spared = Wants {
+            want: before.want,
+            except: both.except,
+        };
+        let wanted_less = Wants {
+            want: after.want,
+            except: both.except,
+        };
+        let (found, left) = match self {
+            Self::SpareMore => (*before, spared),
+            Self::WantMore => (spared, both),
+            Self::WantLess => (both, wanted_less),
+            Self::SpareLess => (wanted_less, *after),
+        };
+        let differs = found.want != left.want || found.except != left.except;
+        (left, differs)
+    }
+}
+
+impl Tables {
+    /// The entries for a device's experiments.
+    pub fn of<'a>(laid: impl Iterator<Item = &'a Laid>) -> Self {
+        let mut tables = Self::default();
+        for laid in laid {
+            let want = Wants {
+                want: laid.bit(),
+                except: 0,
+            };
+            let except = Wants {
+                want: 0,
+                except: laid.bit(),
+            };
+            match &laid.experiment.targets {
+                Targets::AllTraffic => add(&mut tables.all, want),
+                Targets::List(targets) => tables.aim(laid, targets, want),
+            }
+            tables.aim(laid, &laid.experiment.except, except);
+        }
+        tables.complete_prefixes();
+        tables
+    }
+
+    /// What a commit has to say must be looked up.
+    pub fn lookups(&self) -> u32 {
+        let mut lookups = 0;
+        for key in self.hosts.keys() {
+            lookups |= if key.port == 0 {
+                Commit::HOSTS
+            } else {
+                Commit::HOST_PORTS
+            };
+        }
+        for (_, key) in self.prefixes.keys() {
+            lookups |= if key.port == [0; 2] {
+                Commit::PREFIXES
+            } else {
+                Commit::PREFIX_PORTS
+            };
+        }
+        lookups
+    }
+
+    /// The keys whose values differ.
+    pub fn changes_to(&self, new: &Self) -> Vec<Change> {
+        let mut changes = differences(&self.hosts, &new.hosts, |key| Key::Host(*key));
+        let sorted = |prefixes: &BTreeMap<Prefix, Wants>| prefixes.clone().into_iter().collect();
+        changes.extend(differences(
+            &sorted(&self.prefixes),
+            &sorted(&new.prefixes),
+            |key| Key::Prefix(*key),
+        ));
+        changes
+    }
+
+    fn aim(&mut self, laid: &Laid, targets: &[Target], what: Wants) {
+        for target in targets {
+            let port = target.port.unwrap_or(0);
+            match &target.peer {
+                Peer::Prefix(prefix) if prefix.prefix_len() == prefix.max_prefix_len() => {
+                    self.aim_at_host(prefix.addr(), port, what);
+                }
+                Peer::Prefix(prefix) => {
+                    add(
+                        self.prefixes.entry(prefix_key(prefix, port)).or_default(),
+                        what,
+                    );
+                }
+                Peer::Name(name) => {
+                    for address in laid.addresses.get(name.as_str()).into_iter().flatten() {
+                        self.aim_at_host(*address, port, what);
+                    }
+                }
+            }
+        }
+    }
+
+    fn aim_at_host(&mut self, address: IpAddr, port: u16, what: Wants) {
+        let (family, address) = family_and_bytes(address);
+        let key = HostKey {
+            address,
+            port,
+            family,
+        };
+        add(self.hosts.entry(key).or_default(), what);
+    }
+
+    /// Gives each prefix what the ones around it want. They are sorted by length, so the ones
+    /// around it are complete when its turn comes, and the longest of them says it all.
+    fn complete_prefixes(&mut self) {
+        let lengths: Vec<u32> = {
+            let mut lengths: Vec<_> = self.prefixes.keys().map(|(length, _)| *length).collect();
+            lengths.dedup();
+            lengths
+        };
+        let keys: Vec<Prefix> = self.prefixes.keys().copied().collect();
+        for key in keys {
+            let around = lengths
+                .iter()
+                .rev()
+                .filter(|length| **length < key.0)
+                .find_map(|length| self.prefixes.get(&shortened(&key, *length)).copied());
+            if let (Some(around), Some(wants)) = (around, self.prefixes.get_mut(&key)) {
+                add(wants, around);
+            }
+        }
+    }
+}
+
+fn differences<K: std::hash::Hash + Eq>(
+    old: &HashMap<K, Wants>,
+    new: &HashMap<K, Wants>,
+    key_of: impl Fn(&K) -> Key,
+) -> Vec<Change> {
+    let nothing = Wants::default();
+    let changed = new.iter().map(|(key, after)| Change {
+        key: key_of(key),
+        before: *old.get(key).unwrap_or(&nothing),
+        after: *after,
+    });
+    let gone = old
+        .iter()
+        .filter(|(key, _)| !new.contains_key(key))
+        .map(|(key, before)| Change {
+            key: key_of(key),
+            before: *before,
+            after: nothing,
+        });
+    changed
+        .chain(gone)
+        .filter(|change| change.before != change.after)
+        .collect()
+}
+
+fn add(sum: &mut Wants, more: Wants) {
+    sum.want |= more.want;
+    sum.except |= more.except;
+}
+
+/// Family and address as the keys hold them.
+pub fn family_and_bytes(address: IpAddr) -> (u16, [u8; 16]) {
+    match address {
+        IpAddr::V4(address) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&address.octets());
+            (IPV4, bytes)
+        }
+        IpAddr::V6(address) => (IPV6, address.octets()),
+    }
+}
+
+fn address_of(family: u16, bytes: [u8; 16]) -> IpAddr {
+    let [a, b, c, d, ..] = bytes;
+    if family == IPV4 {
+        IpAddr::from([a, b, c, d])
+    } else {
+        IpAddr::from(bytes)
+    }
+}
+
+fn prefix_key(prefix: &IpNet, port: u16) -> Prefix {
+    let (family, address) = family_and_bytes(prefix.network());
+    let bits = PREFIX_BITS_BEFORE_ADDRESS + u32::from(prefix.prefix_len());
+    let key = PrefixKey {
+        family: family.to_be_bytes(),
+        port: port.to_be_bytes(),
+        address,
+    };
+    (bits, key)
+}
+
+/// The prefix of `bits` bits around another.
+fn shortened((_, key): &Prefix, bits: u32) -> Prefix {
+    let keep = bits - PREFIX_BITS_BEFORE_ADDRESS;
+    let mask = u128::MAX.checked_shl(128 - keep).unwrap_or(0);
+    let address = u128::from_be_bytes(key.address) & mask;
+    let key = PrefixKey {
+        address: address.to_be_bytes(),
+        ..*key
+    };
+    (bits, key)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use super::*;
+use crate::plan::{Band, tests::laid};
+
+const BAND: Band = Band { pair: 0, band: 2 };
+
+fn host(address: &str, port: u16) -> HostKey {
+    let (family, address) = family_and_bytes(address.parse().unwrap());
+    HostKey {
+        address,
+        port,
+        family,
+    }
+}
+
+fn prefix(text: &str, port: u16) -> Prefix {
+    prefix_key(&text.parse().unwrap(), port)
+}
+
+fn wants(want: u64, except: u64) -> Wants {
+    Wants { want, except }
+}
+
+#[test]
+fn single_addresses_are_hosts_and_the_rest_prefixes() {
+    let laid = laid(
+        3,
+        BAND,
+        &[
+            "10.0.0.1",
+            "10.0.0.2:80",
+            "10.0.0.0/8",
+            "fd00::/64",
+            "fd00::1",
+        ],
+    );
+    let tables = Tables::of([&laid].into_iter());
+    assert_eq!(tables.hosts[&host("10.0.0.1", 0)], wants(8, 0));
+    assert_eq!(tables.hosts[&host("10.0.0.2", 80)], wants(8, 0));
+    assert_eq!(tables.hosts[&host("fd00::1", 0)], wants(8, 0));
+    assert_eq!(tables.prefixes[&prefix("10.0.0.0/8", 0)], wants(8, 0));
+    assert_eq!(tables.hosts.len() + tables.prefixes.len(), 5);
+    assert_eq!(
+        tables.lookups(),
+        Commit::HOSTS | Commit::HOST_PORTS | Commit::PREFIXES
+    );
+}
+
+#[test]
+fn a_name_is_the_addresses_of_both_families_that_it_had() {
+    let mut laid = laid(0, BAND, &["db.example:5432"]);
+    let addresses = ["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()];
+    laid.addresses.insert("db.example".into(), addresses.into());
+    let tables = Tables::of([&laid].into_iter());
+    assert_eq!(tables.hosts[&host("10.0.0.7", 5432)], wants(1, 0));
+    assert_eq!(tables.hosts[&host("fd00::7", 5432)], wants(1, 0));
+    assert_eq!(tables.hosts.len(), 2);
+}
+
+#[test]
+fn a_prefix_holds_what_the_prefixes_around_it_want() {
+    let wide = laid(0, BAND, &["10.0.0.0/8"]);
+    let mut narrow = laid(1, BAND, &["10.1.0.0/16"]);
+    narrow.experiment.except = vec!["10.1.2.0/24".parse().unwrap()];
+    let port = laid(2, BAND, &["10.1.2.0/24:443"]);
+    let other = laid(3, BAND, &["11.0.0.0/8"]);
+    let tables = Tables::of([&wide, &narrow, &port, &other].into_iter());
+    assert_eq!(tables.prefixes[&prefix("10.0.0.0/8", 0)], wants(0b0001, 0));
+    assert_eq!(tables.prefixes[&prefix("10.1.0.0/16", 0)], wants(0b0011, 0));
+    assert_eq!(
+        tables.prefixes[&prefix("10.1.2.0/24", 0)],
+        wants(0b0011, 0b0010)
+    );
+    assert_eq!(tables.prefixes[&prefix("11.0.0.0/8", 0)], wants(0b1000, 0));
+    // A port's prefixes are a trie of their own.
+    assert_eq!(
+        tables.prefixes[&prefix("10.1.2.0/24", 443)],
+        wants(0b0100, 0)
+    );
+}
+
+/// The verdict on a peer that both keys cover.
+fn verdict(one: Wants, other: Wants) -> u64 {
+    (one.want | other.want) & !(one.except | other.except)
+}
+
+#[test]
+fn on_the_way_every_verdict_is_the_old_one_or_the_new_one() {
+    let key = Key::Host(host("10.0.0.1", 0));
+    let values: Vec<_> = (0..4).map(|bits| wants(bits & 1, bits >> 1)).collect();
+    let change = |before, after| Change { key, before, after };
+    // Every way in which two keys that a packet looks up can change.
+    for (a0, a1, b0, b1) in quadruples(&values) {
+        let (a, b) = (change(a0, a1), change(b0, b1));
+        let old = verdict(a0, b0);
+        let new = verdict(a1, b1);
+        let mut found = (a0, b0);
+        for phase in Phase::BEFORE_COMMIT.into_iter().chain(Phase::AFTER_COMMIT) {
+            let left = (phase.value(&a).0, phase.value(&b).0);
+            // The keys are written one after the other, in either order.
+            for (one, other) in [left, (left.0, found.1), (found.0, left.1)] {
+                let now = verdict(one, other);
+                assert!(now == old || now == new, "{phase:?}: {a:?} {b:?}");
+            }
+            found = left;
+        }
+        assert_eq!(found, (a1, b1));
+    }
+}
+
+fn quadruples(values: &[Wants]) -> impl Iterator<Item = (Wants, Wants, Wants, Wants)> {
+    let count = values.len();
+    (0..count.pow(4)).map(move |number| {
+        let pick = |place: u32| values[number / count.pow(place) % count];
+        (pick(0), pick(1), pick(2), pick(3))
+    })
+}
+
+#[test]
+fn only_keys_that_differ_are_changed() {
+    let one = Tables::of([&laid(0, BAND, &["10.0.0.1", "10.0.0.2", "10.0.0.0/8"])].into_iter());
+    let other = Tables::of([&laid(0, BAND, &["10.0.0.2", "10.0.0.3", "10.0.0.0/8"])].into_iter());
+    let mut changes = one.changes_to(&other);
+    changes.sort_by_key(|change| change.key);
+    assert_eq!(changes.len(), 2);
+    assert_eq!(changes[0].key, Key::Host(host("10.0.0.1", 0)));
+    assert_eq!(
+        (changes[0].before, changes[0].after),
+        (wants(1, 0), wants(0, 0))
+    );
+    assert_eq!(
+        (changes[1].before, changes[1].after),
+        (wants(0, 0), wants(1, 0))
+    );
+    assert!(one.changes_to(&one).is_empty());
+}
