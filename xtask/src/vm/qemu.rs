@@ -63,7 +63,7 @@ const COMPLAINTS: [&str; 6] = [
 /// Of the console's text this much is kept.
 const NOISE_KEPT: usize = 64 * 1024;
 /// Of it this much is shown when a boot fails.
-const NOISE_SHOWN: usize = 2000;
+const NOISE_SHOWN: usize = 4000;
 
 impl Vm {
     /// Starts virtiofsd and QEMU. The children die with the calling thread, which has to be the main one.
@@ -252,6 +252,8 @@ fn read_frames(mut port: UnixStream, sender: &SyncSender<Result<Frame>>) {
     }
 }
 
+/// With any other cache mode the VM forgets a file's content each time the file is opened, and every program start
+/// costs tenths of a second. The price: what changes on the host while the VM runs may not be seen in it.
 fn virtiofsd(parts: &Parts, listener: RawFd) -> Command {
     let program = &parts.programs.virtiofsd;
     let mut command = Command::new(program);
@@ -261,7 +263,7 @@ fn virtiofsd(parts: &Parts, listener: RawFd) -> Command {
             "-o",
             "source=/",
             "-o",
-            "cache=auto",
+            "cache=always",
             "-o",
             "sandbox=chroot",
             "-o",
@@ -270,7 +272,7 @@ fn virtiofsd(parts: &Parts, listener: RawFd) -> Command {
     } else {
         command.args([
             "--shared-dir=/",
-            "--cache=auto",
+            "--cache=always",
             "--sandbox=chroot",
             "--log-level=error",
         ]);
