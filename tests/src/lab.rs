@@ -52,10 +52,13 @@ impl Lab {
         let (client, peer) = (Netns::new("client"), Netns::new("peer"));
         connect(&client, &peer, DEVICE);
         for (netns, hosts) in [(&client, 1..=1), (&peer, 2..=9)] {
-            for host in hosts {
-                netns.ip(&format!("addr add 10.77.0.{host}/24 dev {DEVICE}"));
-                netns.ip(&format!("addr add fd77::{host}/64 dev {DEVICE} nodad"));
-            }
+            let add = |host: i32| {
+                ["10.77.0.{}/24", "fd77::{}/64"].map(|address| {
+                    let address = address.replace("{}", &host.to_string());
+                    format!("addr add {address} dev {DEVICE}")
+                })
+            };
+            netns.ip_batch("", &hosts.flat_map(add).collect::<Vec<_>>());
         }
         Self {
             _echo: EchoServer::start(&peer, PORT, PORTS),
@@ -200,13 +203,13 @@ impl Drop for Lab {
 /// # Panics
 /// When it cannot be made.
 pub fn connect(one: &Netns, other: &Netns, device: &str) {
-    one.ip(&format!(
+    let pair = format!(
         "link add {device} type veth peer name {device} netns {}",
         other.name()
-    ));
-    for netns in [one, other] {
-        netns.ip(&format!("link set {device} up"));
-    }
+    );
+    let up = ["lo", device].map(|device| format!("link set {device} up"));
+    one.ip_batch("", &[&[pair], &up[..]].concat());
+    other.ip_batch("", &up);
 }
 
 /// The socket address that `10.77.0.3`, `10.77.0.3:7002`, `fd77::3` or `[fd77::3]:7002` means.

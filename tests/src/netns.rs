@@ -10,7 +10,7 @@ use std::{
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::command::{run, words};
+use crate::command::{run, run_with_input, words};
 
 /// A named network namespace, gone when dropped.
 pub struct Netns {
@@ -29,10 +29,11 @@ impl Netns {
         run("ip", &["netns", "add", &name]).ok();
         let netns = Self { name };
         // Addresses can be used at once, and nothing but the tests' packets is on the wire.
-        netns.set_sysctl("net/ipv6/conf/default/accept_dad", "0");
-        netns.set_sysctl("net/ipv6/conf/default/accept_ra", "0");
-        netns.set_sysctl("net/ipv6/conf/default/router_solicitations", "0");
-        netns.ip("link set lo up");
+        netns.set_sysctls(&[
+            ("net/ipv6/conf/default/accept_dad", "0"),
+            ("net/ipv6/conf/default/accept_ra", "0"),
+            ("net/ipv6/conf/default/router_solicitations", "0"),
+        ]);
         netns
     }
 
@@ -86,10 +87,13 @@ impl Netns {
     ///
     /// # Panics
     /// When it cannot be written.
-    pub fn set_sysctl(&self, name: &str, value: &str) {
-        let path = format!("/proc/sys/{name}");
-        let written = self.run(|| std::fs::write(&path, value));
-        written.unwrap_or_else(|error| panic!("{path}: {error}"));
+    pub fn set_sysctls(&self, settings: &[(&str, &str)]) {
+        self.run(|| {
+            for (name, value) in settings {
+                let path = format!("/proc/sys/{name}");
+                std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+            }
+        });
     }
 
     /// What `ip -n NAME ARGS` prints.
@@ -110,6 +114,33 @@ impl Netns {
     #[track_caller]
     pub fn tc(&self, args: &str) -> String {
         run("tc", &[&["-n", &self.name], &*words(args)].concat())
+            .ok()
+            .stdout
+    }
+
+    /// What `ip -n NAME OPTIONS -batch` prints for these lines: one program for all of them, since
+    /// starting one is what takes the time on an emulated processor.
+    ///
+    /// # Panics
+    /// When one of them fails.
+    #[track_caller]
+    pub fn ip_batch(&self, options: &str, lines: &[String]) -> String {
+        self.batch("ip", options, lines)
+    }
+
+    /// As [`Self::ip_batch`] for tc(8).
+    ///
+    /// # Panics
+    /// When one of them fails.
+    #[track_caller]
+    pub fn tc_batch(&self, lines: &[String]) -> String {
+        self.batch("tc", "", lines)
+    }
+
+    #[track_caller]
+    fn batch(&self, program: &str, options: &str, lines: &[String]) -> String {
+        let args = [&["-n", &self.name], &*words(options), &["-batch", "-"]].concat();
+        run_with_input(program, &args, &lines.join("\n"))
             .ok()
             .stdout
     }

@@ -1,7 +1,7 @@
 //! What a test needs of the kernel. A test that cannot run says so where nobody overlooks it, and
 //! fails on a kernel that must have what it needs.
 
-use std::io::Write as _;
+use std::{collections::BTreeMap, io::Write as _, sync::Mutex};
 
 use crate::{
     command::{run, words},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Something that not every kernel has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     Prio,
     Netem,
@@ -81,6 +81,12 @@ fn reason_against(needs: &[Need]) -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("it needs root".to_owned());
     }
-    let missing: Vec<String> = needs.iter().filter_map(|need| need.missing()).collect();
+    // Tried once: a kernel does not change under a test.
+    static TRIED: Mutex<BTreeMap<Need, Option<String>>> = Mutex::new(BTreeMap::new());
+    let mut tried = TRIED.lock().expect("trying does not panic");
+    let missing: Vec<String> = needs
+        .iter()
+        .filter_map(|need| tried.entry(*need).or_insert_with(|| need.missing()).clone())
+        .collect();
     (!missing.is_empty()).then(|| format!("the kernel lacks {}", missing.join("; ")))
 }

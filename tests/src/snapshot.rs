@@ -1,7 +1,5 @@
 //! What a namespace prints: equal before and after, or something was left behind.
 
-use std::fmt::Write as _;
-
 use crate::netns::Netns;
 
 /// Everything that iproute2 shows of a namespace, without statistics.
@@ -12,27 +10,21 @@ impl Snapshot {
     /// # Panics
     /// When something cannot be listed.
     pub fn of(netns: &Netns) -> Self {
-        let mut text = String::new();
-        let mut add = |title: &str, output: String| {
-            writeln!(text, "# {title}\n{output}").expect("writing to a string");
-        };
-        for args in [
-            "-d link show",
+        let ip = [
+            "link show",
             "addr show",
-            "-4 route show table all",
-            "-6 route show table all",
+            // Both families, with all tables.
+            "route show table all",
             "rule show",
-        ] {
-            add(args, netns.ip(args));
-        }
-        add("qdisc show", netns.tc("qdisc show"));
+        ];
+        let mut tc = vec!["qdisc show".to_owned()];
         for device in netns.devices().iter().map(String::as_str).chain(["lo"]) {
-            add(device, netns.tc(&format!("class show dev {device}")));
+            tc.push(format!("class show dev {device}"));
             for hook in ["ingress", "egress", "root"] {
-                let args = format!("filter show dev {device} {hook}");
-                add(&args, netns.tc(&args));
+                tc.push(format!("filter show dev {device} {hook}"));
             }
         }
+        let text = netns.ip_batch("-d", &ip.map(str::to_owned)) + &netns.tc_batch(&tc);
         Self(text)
     }
 

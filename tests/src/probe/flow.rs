@@ -17,6 +17,7 @@ use std::{
 use nix::{
     cmsg_space,
     errno::Errno,
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::{
         socket::{
             ControlMessageOwned, MsgFlags, SockType, SockaddrStorage, recvmsg, setsockopt, sockopt,
@@ -24,6 +25,7 @@ use nix::{
         time::TimeSpec,
     },
     time::{ClockId, clock_gettime},
+    unistd::Pid,
 };
 
 use super::{round_trip::udp_to, tcp::bound};
@@ -266,6 +268,7 @@ impl Arrival {
 }
 
 fn send(to: SocketAddr, options: Options) -> Vec<u64> {
+    stay_on_one_cpu();
     let socket = udp_to(to);
     // Packets that wait in a queue count against their sender.
     setsockopt(&socket, sockopt::SndBufForce, &BUFFER).expect("root can set it");
@@ -289,6 +292,18 @@ fn send(to: SocketAddr, options: Options) -> Vec<u64> {
         sent.push(now);
     }
     sent
+}
+
+/// Each CPU has a queue of its own for packets that come out of a veth (`netif_rx`), so that a
+/// sender which moves, or a qdisc that is run here and there, can be overtaken by itself.
+fn stay_on_one_cpu() {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).expect("Linux has it");
+    let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu) == Ok(true));
+    let mut one = CpuSet::new();
+    one.set(first.expect("this thread runs on one"))
+        .expect("it is one that there is");
+    sched_setaffinity(this, &one).expect("it is one of those allowed");
 }
 
 fn set_options(socket: &UdpSocket, to: SocketAddr, options: Options) {
