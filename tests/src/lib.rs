@@ -7,6 +7,7 @@
 
 pub mod command;
 pub mod lab;
+pub mod name_server;
 pub mod netchaos;
 pub mod netns;
 pub mod probe;

@@ -46,6 +46,8 @@ pub struct Options {
     pub mark: Option<u32>,
     /// The IPv4 TOS or IPv6 traffic class byte.
     pub tos: u8,
+    /// The sender stays on this one of the CPUs, counted around.
+    pub cpu: usize,
 }
 
 impl Options {
@@ -57,6 +59,7 @@ impl Options {
             priority: None,
             mark: None,
             tos: 0,
+            cpu: 0,
         }
     }
 }
@@ -268,7 +271,7 @@ impl Arrival {
 }
 
 fn send(to: SocketAddr, options: Options) -> Vec<u64> {
-    stay_on_one_cpu();
+    stay_on_one_cpu(options.cpu);
     let socket = udp_to(to);
     // Packets that wait in a queue count against their sender.
     setsockopt(&socket, sockopt::SndBufForce, &BUFFER).expect("root can set it");
@@ -296,12 +299,14 @@ fn send(to: SocketAddr, options: Options) -> Vec<u64> {
 
 /// Each CPU has a queue of its own for packets that come out of a veth (`netif_rx`), so that a
 /// sender which moves, or a qdisc that is run here and there, can be overtaken by itself.
-fn stay_on_one_cpu() {
+fn stay_on_one_cpu(number: usize) {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this).expect("Linux has it");
-    let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu) == Ok(true));
+    let cpus: Vec<usize> = (0..CpuSet::count())
+        .filter(|cpu| allowed.is_set(*cpu) == Ok(true))
+        .collect();
     let mut one = CpuSet::new();
-    one.set(first.expect("this thread runs on one"))
+    one.set(cpus[number % cpus.len()])
         .expect("it is one that there is");
     sched_setaffinity(this, &one).expect("it is one of those allowed");
 }

@@ -101,11 +101,22 @@ impl fmt::Display for RoundTrips {
 /// When there is no way to the address.
 #[track_caller]
 pub fn udp_round_trips(to: SocketAddr, count: usize) -> RoundTrips {
+    udp_round_trips_of(to, count, 8)
+}
+
+/// As [`udp_round_trips`], with datagrams of so many bytes, eight or more.
+///
+/// # Panics
+/// When there is no way to the address.
+#[track_caller]
+pub fn udp_round_trips_of(to: SocketAddr, count: usize, bytes: usize) -> RoundTrips {
     let socket = udp_to(to);
     let mut number = 0_u64;
     RoundTrips::measure(count, || {
         number += 1;
-        udp_round_trip(&socket, &number.to_be_bytes())
+        let mut datagram = vec![0x55; bytes];
+        datagram[..8].copy_from_slice(&number.to_be_bytes());
+        udp_round_trip(&socket, &datagram)
     })
 }
 
