@@ -104,10 +104,13 @@ fn a_second_experiment_killed_while_added_leaves_the_first_at_work() {
     });
 }
 
+/// What somebody does to netchaos' things.
+type Breakage = fn(&Lab);
+
 #[test]
 fn heal_takes_everything_away_from_whatever_others_have_broken() {
     Lab::test("vm_crash::broken", &[], |lab| {
-        let breakages: [(&str, fn(&Lab)); 6] = [
+        let breakages: [(&str, Breakage); 6] = [
             ("nothing", |_| ()),
             ("the macvlan is deleted", |lab| {
                 lab.client
