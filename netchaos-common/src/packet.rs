@@ -180,7 +180,7 @@ fn transport<B: Bytes + ?Sized>(bytes: &B, at: usize, protocol: u8, way: Way, pa
     if protocol == IpProto::Ipv6Icmp as u8 {
         // RFC 4861: router and neighbour solicitation and advertisement, redirect.
         if let Some([kind]) = bytes.load::<1>(at + offset_of!(Icmpv6Hdr, type_)) {
-            packet.vital = packet.family == IPV6 && kind >= 133 && kind <= 137;
+            packet.vital = packet.family == IPV6 && (133..=137).contains(&kind);
         }
         return;
     }

@@ -1,7 +1,10 @@
 //! netchaos: network faults for containers, pods and hosts by eBPF.
 
+pub mod cli;
+pub mod engine;
 pub mod experiment;
 pub mod kernel;
 pub mod names;
+pub mod place;
 pub mod plan;
 pub mod qdisc;

@@ -2,13 +2,16 @@
 
 mod build;
 mod ctx;
+mod duty;
 mod setup;
+mod test;
 mod ui;
 mod vm;
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -28,10 +31,20 @@ struct Cli {
 enum Task {
     /// Build netchaos in release mode, its eBPF programs included
     Build,
+    /// Build netchaos and run it on this node; without arguments: show what it does in a small lab
+    Run {
+        /// netchaos's own arguments
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Run the tests: on paper (unit), on this kernel (host), on other kernels (vm), or all
+    Test(test::TestArgs),
     /// Boot a VM that has this machine's files (writes to them are lost) and run a command in it as root
     Vm(VmArgs),
     #[command(name = vm::guest::SUBCOMMAND, hide = true)]
     GuestInit { modules: PathBuf },
+    #[command(name = test::runner::SUBCOMMAND, hide = true)]
+    RunTests(test::runner::RunnerArgs),
 }
 
 #[derive(Args)]
@@ -104,25 +117,44 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", program.display());
             Ok(ExitCode::SUCCESS)
         }
-        Task::Vm(args) => {
-            let netchaos = args.machine.netchaos(&ctx)?;
-            let kernel = Kernel::named(&ctx, &args.kernel)?;
-            let request = vm::Request {
-                command: args.command,
-                netchaos,
-                bound: None,
-            };
-            let code = vm::run(
-                &ctx,
-                &kernel,
-                &args.machine.options(),
-                &request,
-                &mut vm::pass_on,
-            )?;
-            Ok(exit_code(code))
-        }
+        Task::Run { args } => run_netchaos(&ctx, &args),
+        Task::Test(args) => test::run(&ctx, &args),
+        Task::Vm(args) => run_vm(&ctx, args),
+        Task::RunTests(args) => Ok(if test::runner::run(&args)? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }),
         Task::GuestInit { .. } => unreachable!("handled above"),
     }
+}
+
+fn run_vm(ctx: &Ctx, args: VmArgs) -> Result<ExitCode> {
+    let netchaos = args.machine.netchaos(ctx)?;
+    let kernel = Kernel::named(ctx, &args.kernel)?;
+    let request = vm::Request {
+        command: args.command,
+        netchaos,
+        bound: None,
+    };
+    let code = vm::run(
+        ctx,
+        &kernel,
+        &args.machine.options(),
+        &request,
+        &mut vm::pass_on,
+    );
+    Ok(exit_code(code.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        vm::FAILED
+    })))
+}
+
+/// Becomes `netchaos`, as root where that can be had: what the caller sees and gets back is netchaos's alone.
+fn run_netchaos(ctx: &Ctx, args: &[OsString]) -> Result<ExitCode> {
+    let netchaos = build::netchaos(ctx, &Toolchain::ready(ctx)?)?;
+    let mut command = ctx::as_root(&netchaos).unwrap_or_else(|_| Command::new(&netchaos));
+    Err(command.args(args).exec()).with_context(|| format!("cannot run {}", ui::shown(&command)))
 }
 
 /// A status as the shell has it: 0 to 255.

@@ -126,7 +126,10 @@ impl<'a> Step<'a> {
         while open > 0 {
             match events.recv_timeout(Duration::from_millis(500)) {
                 Ok(Event::Out(bytes)) => {
-                    ticker.heard(&bytes);
+                    // What is meant for people comes on stderr, where there is any.
+                    if output.1.is_empty() {
+                        ticker.heard(&bytes);
+                    }
                     output.0.extend(bytes);
                 }
                 Ok(Event::Err(bytes)) => {

@@ -15,11 +15,14 @@ pub use self::{
     units::Percent,
 };
 
+pub mod manifest;
 mod name;
 mod native;
+mod networkchaos;
 mod problem;
 mod target;
 pub mod units;
+mod yaml;
 
 /// One named set of faults for the packets between a place and its targets.
 ///

@@ -20,6 +20,21 @@ pub fn check_name(name: &str) -> Result<(), Invalid> {
     ))
 }
 
+/// Checks the name of a Kubernetes namespace: an RFC 1123 label.
+///
+/// # Errors
+/// Anything but 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends.
+pub(super) fn check_namespace(name: &str) -> Result<(), Invalid> {
+    if name.len() <= 63 && is_label(name) {
+        return Ok(());
+    }
+    Err(Invalid::value(
+        name,
+        "is not the name of a namespace",
+        "1 to 63 lower-case letters, digits and '-', with a letter or digit at both ends",
+    ))
+}
+
 fn is_label(label: &str) -> bool {
     let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !label.is_empty()
@@ -62,6 +77,14 @@ mod tests {
             "", "-a", "a-", "a.", ".a", "a..b", "a.-b", "A", "a_b", "a b", "ä", &too_long,
         ] {
             assert_eq!(check_name(name).unwrap_err().value.as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn namespaces_are_rfc_1123_labels() {
+        assert_eq!(check_namespace("chaos-mesh"), Ok(()));
+        for name in ["", "a.b", "A", "a-", &"a".repeat(64)] {
+            assert!(check_namespace(name).is_err(), "{name}");
         }
     }
 

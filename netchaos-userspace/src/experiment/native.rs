@@ -5,11 +5,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Direction, Experiment, Fault, Targets,
+    Delay, Direction, Experiment, Fault, Percent, Targets,
+    manifest::{Document, read_targets},
+    name::{check_device, check_name, check_namespace},
     problem::Invalid,
     target::{ALL_TRAFFIC_IN_WORDS, Target},
     units,
+    yaml::{Field, Fields},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// The `apiVersion` of a native manifest.
 pub(super) const API_VERSION: &str = "netchaos/v1";
@@ -96,14 +102,120 @@ impl TryFrom<Form> for Experiment {
 
 /// Neither no target nor a target beside all traffic has a meaning that could be guessed.
 fn targets(to: Vec<Target>, all_traffic: bool) -> Result<Targets, Invalid> {
-    let refuse = |message: &str| {
-        let allowed = format!("one or more targets; {ALL_TRAFFIC_IN_WORDS}");
-        Err(Invalid::field(message, Some(allowed)))
-    };
+    let refuse = |message: &str| Err(Invalid::field(message, Some(allowed_targets())));
     match (to.is_empty(), all_traffic) {
         (false, false) => Ok(Targets::List(to)),
         (true, true) => Ok(Targets::AllTraffic),
         (true, false) => refuse("no target is given"),
         (false, true) => refuse("targets and all traffic exclude each other"),
     }
+}
+
+fn allowed_targets() -> String {
+    format!("one or more targets; {ALL_TRAFFIC_IN_WORDS}")
+}
+
+/// Reads a manifest whose `apiVersion` and `kind` have been read already. None if it has problems.
+pub(super) fn read(fields: &Fields) -> Option<Document> {
+    let name = fields
+        .require("name", "a name such as slow-db")
+        .and_then(|field| {
+            let name = parsed(&field, |text| check_name(text).map(|()| text.to_owned()))?;
+            field.claim_name(&name);
+            Some(name)
+        });
+    let owned = |check: fn(&str) -> Result<(), Invalid>| {
+        move |field: Field| parsed(&field, |text| check(text).map(|()| text.to_owned()))
+    };
+    let namespace = fields.get("namespace").and_then(owned(check_namespace));
+    let device = fields.get("device").and_then(owned(check_device));
+    let direction = fields
+        .get("direction")
+        .map_or(Some(Direction::To), |field| parsed(&field, read_direction));
+    let fault = read_fault(fields);
+    let targets = read_to(fields);
+    let except = fields
+        .get("except")
+        .and_then(|field| read_targets(&field, str::parse))
+        .unwrap_or_default();
+    let duration = fields
+        .get("duration")
+        .and_then(|field| parsed(&field, units::parse_lifetime));
+    let paused = fields.get("paused").and_then(|field| field.boolean());
+    // What `list` and `show` print beside the experiment.
+    fields.ignore(&["status"]);
+    fields.finish();
+    let experiment = Experiment {
+        name: name?,
+        namespace,
+        device,
+        direction: direction?,
+        fault: fault?,
+        targets: targets?,
+        except,
+        duration,
+        paused: paused.unwrap_or(false),
+    };
+    let notes = experiment.notes();
+    Some(Document { experiment, notes })
+}
+
+fn parsed<T>(field: &Field, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+    field.accept(parse(field.text("a string")?))
+}
+
+fn read_direction(text: &str) -> Result<Direction, Invalid> {
+    match text {
+        "to" => Ok(Direction::To),
+        "from" | "both" => Err(Invalid::value(text, "is not supported yet", "to")),
+        _ => Err(Invalid::value(text, "is not a direction", "to")),
+    }
+}
+
+fn read_fault(fields: &Fields) -> Option<Fault> {
+    let fault = fields
+        .require("fault", "a mapping with the field delay")?
+        .fields()?;
+    let delay = fault.require("delay", "a mapping with the field latency");
+    let delay = delay.and_then(|delay| read_delay(&delay.fields()?));
+    fault.finish();
+    Some(Fault { delay: delay? })
+}
+
+fn read_delay(delay: &Fields) -> Option<Delay> {
+    let latency = delay
+        .require("latency", "a duration such as 50ms")
+        .and_then(|field| parsed(&field, units::parse_latency));
+    let jitter = delay
+        .get("jitter")
+        .and_then(|field| parsed(&field, units::parse_jitter));
+    let correlation = delay
+        .get("correlation")
+        .and_then(|field| parsed(&field, str::parse::<Percent>));
+    delay.finish();
+    Some(Delay {
+        latency: latency?,
+        jitter: jitter.unwrap_or_default(),
+        correlation: correlation.unwrap_or_default(),
+    })
+}
+
+fn read_to(fields: &Fields) -> Option<Targets> {
+    let all_traffic = fields.get("allTraffic");
+    let Some(to) = fields.get("to") else {
+        // Without "to" it has to be said, and "allTraffic: false" does not say it.
+        return match all_traffic.map(|field| field.boolean()) {
+            Some(Some(true)) => Some(Targets::AllTraffic),
+            Some(None) => None,
+            Some(Some(false)) | None => {
+                fields.missing("to", "no target is given", &allowed_targets());
+                None
+            }
+        };
+    };
+    let all_traffic = match all_traffic {
+        Some(field) => field.boolean()?,
+        None => false,
+    };
+    to.accept(targets(read_targets(&to, str::parse)?, all_traffic))
 }

@@ -12,7 +12,7 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
-    sched::{CloneFlags, setns},
+    sched::{CloneFlags, setns, unshare},
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
 
@@ -37,6 +37,18 @@ pub enum Error {
         waited: Duration,
         pids: Vec<u32>,
     },
+}
+
+impl Error {
+    /// Whether the caller's rights were not enough.
+    pub fn is_about_rights(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Enter { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        }
+    }
 }
 
 fn holders(pids: &[u32]) -> String {
@@ -97,8 +109,8 @@ impl Namespace {
         self.id.1
     }
 
-    /// Runs `work` on a thread inside the namespace and gives back what it gives. A thread in a
-    /// foreign namespace is never reused: it ends with the work. Where the caller is inside
+    /// Runs `work` on a thread inside the namespace and gives back what it gives. Where the caller
+    /// is inside
     /// already, nothing is entered and no right to enter is needed.
     ///
     /// # Errors
@@ -116,17 +128,11 @@ impl Namespace {
             }
             Ok(work())
         };
-        thread::scope(|scope| {
-            thread::Builder::new()
-                .name(format!("netns-{}", self.inode()))
-                .spawn_scoped(scope, enter_and_work)
-                .map_err(|source| Error::Thread {
-                    path: self.path.clone(),
-                    source,
-                })?
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        on_thread(
+            &format!("netns-{}", self.inode()),
+            self.path.clone(),
+            enter_and_work,
+        )
     }
 
     /// Keeps other netchaos calls out of the namespace until the lock is dropped.
@@ -180,6 +186,38 @@ impl Namespace {
             .filter_map(|fields| fields.get(4)?.parse().ok())
             .collect()
     }
+}
+
+/// Runs `work` on a thread in a new, empty namespace, which goes away with the thread.
+///
+/// # Errors
+/// unshare(2) wants CAP_SYS_ADMIN.
+pub fn in_scratch<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    let path = || PathBuf::from("(a new one)");
+    let unshare_and_work = || {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Error::Enter {
+            path: path(),
+            source: errno.into(),
+        })?;
+        Ok(work())
+    };
+    on_thread("netns-scratch", path(), unshare_and_work)
+}
+
+/// A thread in a foreign namespace is never reused: it ends with its work.
+fn on_thread<T: Send>(
+    name: &str,
+    path: PathBuf,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    thread::scope(|scope| {
+        thread::Builder::new()
+            .name(name.into())
+            .spawn_scoped(scope, work)
+            .map_err(|source| Error::Thread { path, source })?
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// See [`Namespace::lock`].

@@ -94,6 +94,15 @@ impl Laid {
         1 << self.slot
     }
 
+    /// Whether both have the same text, which leaves out whether it is going.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let other = Self {
+            going: self.going,
+            ..other.clone()
+        };
+        *self == other
+    }
+
     pub fn has_expired(&self, boot_nanoseconds: u64) -> bool {
         self.ends.is_some_and(|end| end <= boot_nanoseconds)
     }

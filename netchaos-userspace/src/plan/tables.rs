@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     net::IpAddr,
 };
 
@@ -31,6 +32,25 @@ pub struct Tables {
 pub enum Key {
     Host(HostKey),
     Prefix(Prefix),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, port, length) = match self {
+            Self::Host(key) => (address_of(key.family, key.address), key.port, None),
+            Self::Prefix((bits, key)) => (
+                address_of(u16::from_be_bytes(key.family), key.address),
+                u16::from_be_bytes(key.port),
+                Some(bits - PREFIX_BITS_BEFORE_ADDRESS),
+            ),
+        };
+        let length = length.map_or_else(String::new, |length| format!("/{length}"));
+        match (address, port) {
+            (address, 0) => write!(f, "{address}{length}"),
+            (IpAddr::V4(address), port) => write!(f, "{address}{length}:{port}"),
+            (IpAddr::V6(address), port) => write!(f, "[{address}{length}]:{port}"),
+        }
+    }
 }
 
 /// A key whose value changes.
@@ -232,6 +252,15 @@ pub fn family_and_bytes(address: IpAddr) -> (u16, [u8; 16]) {
             (IPV4, bytes)
         }
         IpAddr::V6(address) => (IPV6, address.octets()),
+    }
+}
+
+fn address_of(family: u16, bytes: [u8; 16]) -> IpAddr {
+    let [a, b, c, d, ..] = bytes;
+    if family == IPV4 {
+        IpAddr::from([a, b, c, d])
+    } else {
+        IpAddr::from(bytes)
     }
 }
 

@@ -17,6 +17,8 @@ use crate::ui::Step;
 pub struct Kernel {
     /// Its release, as `uname -r` says it.
     pub release: String,
+    /// The folder in which the other two were found.
+    pub folder: PathBuf,
     /// The bzImage.
     pub image: PathBuf,
     /// The folder that belongs at `/lib/modules/<release>`.
@@ -88,7 +90,7 @@ impl Kernel {
         ));
         let _lock = ctx.lock("kernels")?;
         if !dir.exists() {
-            unpack(&[file.clone()], &dir)?;
+            unpack(std::slice::from_ref(&file), &dir)?;
         }
         let hint = "unpack all packages of this kernel (dpkg-deb -x) into one folder and name that: --kernel DIR";
         Self::in_folder(&dir).with_context(|| format!("{}: {hint}", file.display()))
@@ -126,6 +128,7 @@ impl Kernel {
         }
         Ok(Self {
             release,
+            folder: dir.to_path_buf(),
             image: image.clone(),
             modules,
         })

@@ -20,6 +20,17 @@ pub enum Choice {
     Tcg,
 }
 
+impl Choice {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
 /// QEMU's accelerators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {

@@ -10,10 +10,12 @@ mod qemu;
 mod wire;
 
 use std::env;
-use std::ffi::OsString;
-use std::io::Write as _;
+use std::ffi::{OsStr, OsString};
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
@@ -22,7 +24,7 @@ pub use accel::Choice;
 use qemu::{Boot, Parts, Vm};
 use wire::Job;
 
-use crate::ctx::Ctx;
+use crate::ctx::{self, Ctx};
 use crate::setup::kernels::Kernel;
 use crate::setup::packages::{self, Programs, SYSTEM_PATH};
 use crate::ui;
@@ -47,6 +49,9 @@ impl Default for Options {
         }
     }
 }
+
+/// The status for a VM that failed, as other programs that run commands have it.
+pub const FAILED: i32 = 125;
 
 /// Which of the command's outputs bytes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +105,9 @@ pub fn run(
     sink: Sink,
 ) -> Result<i32> {
     let programs = packages::vm_tools(ctx)?;
+    if !ctx::is_root() {
+        return run_as_root(ctx, kernel, options, request, sink);
+    }
     let parts = parts(kernel, &programs, options)?;
     let job = job(request)?;
     let mut reasons = Vec::new();
@@ -125,6 +133,54 @@ pub fn run(
         kernel.release,
         reasons.join("\n")
     )
+}
+
+/// virtiofsd has to read every file of the host: only root can. The same command again, behind sudo.
+fn run_as_root(
+    ctx: &Ctx,
+    kernel: &Kernel,
+    options: &Options,
+    request: &Request,
+    sink: Sink,
+) -> Result<i32> {
+    let cache = ctx
+        .cache
+        .parent()
+        .context("the cache folder has no parent")?;
+    let folder = kernel.folder.as_os_str();
+    let mut command = ctx::as_root("/usr/bin/env")?;
+    command
+        .arg([OsStr::new("XDG_CACHE_HOME="), cache.as_os_str()].join(OsStr::new("")))
+        .arg(env::current_exe().context("cannot find xtask's own file")?)
+        .args([
+            OsStr::new("vm"),
+            OsStr::new("--kernel"),
+            folder,
+            OsStr::new("--netchaos"),
+        ])
+        .arg(&request.netchaos)
+        .args([
+            "--accel",
+            options.accel.name(),
+            "--memory",
+            &options.memory_mb.to_string(),
+        ])
+        .args(["--cpus", &options.cpus.to_string(), "--"])
+        .args(&request.command)
+        .stdout(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {}", ui::shown(&command)))?;
+    let mut stdout = child.stdout.take().context("no pipe")?;
+    let mut buffer = [0; 8192];
+    while let count @ 1.. = stdout.read(&mut buffer)? {
+        sink(Stream::Out, &buffer[..count])?;
+    }
+    let status = child.wait()?;
+    Ok(status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(FAILED))
 }
 
 fn parts<'a>(

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -21,6 +21,7 @@ use super::accel::Accel;
 use super::guest::PORT;
 use super::wire::{Frame, Job};
 use super::{Options, Sink, Stream};
+use crate::duty::Duty;
 use crate::setup::kernels::Kernel;
 use crate::setup::packages::{Programs, is_qemus_virtiofsd};
 use crate::ui;
@@ -43,8 +44,8 @@ pub enum Boot {
 
 /// A running VM; ends when dropped.
 pub struct Vm {
-    qemu: Child,
-    virtiofsd: Child,
+    /// QEMU and virtiofsd.
+    _children: [Duty; 2],
     port: UnixStream,
     frames: Receiver<Result<Frame>>,
     console: Noise,
@@ -63,7 +64,7 @@ const COMPLAINTS: [&str; 6] = [
 /// Of the console's text this much is kept.
 const NOISE_KEPT: usize = 64 * 1024;
 /// Of it this much is shown when a boot fails.
-const NOISE_SHOWN: usize = 2000;
+const NOISE_SHOWN: usize = 4000;
 
 impl Vm {
     /// Starts virtiofsd and QEMU. The children die with the calling thread, which has to be the main one.
@@ -78,9 +79,9 @@ impl Vm {
         let initrd = memfd_create("initramfs", MFdFlags::MFD_CLOEXEC)?;
         std::fs::File::from(initrd.try_clone()?).write_all(&parts.initramfs)?;
 
-        let mut virtiofsd = virtiofsd(parts, listener.as_raw_fd());
-        let virtiofsd_said = spawn_with(&mut virtiofsd, vec![listener.into()])?;
-        let mut qemu = qemu(
+        let mut command = virtiofsd(parts, listener.as_raw_fd());
+        let (virtiofsd, virtiofsd_said) = spawn_with(&mut command, vec![listener.into()])?;
+        let mut command = qemu(
             parts,
             accel,
             &name,
@@ -88,30 +89,22 @@ impl Vm {
             far_console.as_raw_fd(),
             initrd.as_raw_fd(),
         );
-        let (virtiofsd, noise) = virtiofsd_said;
-        let (qemu, qemu_noise) =
-            match spawn_with(&mut qemu, vec![far_port.into(), far_console.into(), initrd]) {
-                Ok(started) => started,
-                Err(error) => {
-                    end(virtiofsd);
-                    return Err(error);
-                }
-            };
+        let fds = vec![far_port.into(), far_console.into(), initrd];
+        let (qemu, qemu_said) = spawn_with(&mut command, fds)?;
         let (sender, frames) = sync_channel(64);
         let reader = port.try_clone()?;
         thread::spawn(move || read_frames(reader, &sender));
-        let qemu_said = Noise::default();
-        qemu_said.listen(noise);
-        qemu_said.listen(qemu_noise);
         let said = Noise::default();
-        said.listen(console);
+        said.listen(virtiofsd_said);
+        said.listen(qemu_said);
+        let kernel_said = Noise::default();
+        kernel_said.listen(console);
         Ok(Self {
-            qemu,
-            virtiofsd,
+            _children: [qemu, virtiofsd],
             port,
             frames,
-            console: said,
-            qemu_said,
+            console: kernel_said,
+            qemu_said: said,
         })
     }
 
@@ -213,20 +206,6 @@ impl Vm {
     }
 }
 
-impl Drop for Vm {
-    fn drop(&mut self) {
-        for child in [&mut self.qemu, &mut self.virtiofsd] {
-            child.kill().ok();
-            child.wait().ok();
-        }
-    }
-}
-
-fn end(mut child: Child) {
-    child.kill().ok();
-    child.wait().ok();
-}
-
 /// A name for the socket between QEMU and virtiofsd in the abstract space: no file that could be left over.
 fn socket_name() -> Result<String> {
     let mut random = [0; 8];
@@ -252,6 +231,8 @@ fn read_frames(mut port: UnixStream, sender: &SyncSender<Result<Frame>>) {
     }
 }
 
+/// With any other cache mode the VM forgets a file's content each time the file is opened, and every program start
+/// costs tenths of a second. The price: what changes on the host while the VM runs may not be seen in it.
 fn virtiofsd(parts: &Parts, listener: RawFd) -> Command {
     let program = &parts.programs.virtiofsd;
     let mut command = Command::new(program);
@@ -261,7 +242,7 @@ fn virtiofsd(parts: &Parts, listener: RawFd) -> Command {
             "-o",
             "source=/",
             "-o",
-            "cache=auto",
+            "cache=always",
             "-o",
             "sandbox=chroot",
             "-o",
@@ -270,7 +251,7 @@ fn virtiofsd(parts: &Parts, listener: RawFd) -> Command {
     } else {
         command.args([
             "--shared-dir=/",
-            "--cache=auto",
+            "--cache=always",
             "--sandbox=chroot",
             "--log-level=error",
         ]);
@@ -350,7 +331,7 @@ fn qemu(
 fn spawn_with(
     command: &mut Command,
     fds: Vec<OwnedFd>,
-) -> Result<(Child, impl Read + Send + use<>)> {
+) -> Result<(Duty, impl Read + Send + use<>)> {
     let (said, far_said) = UnixStream::pair()?;
     command
         .stdin(Stdio::null())
@@ -372,10 +353,14 @@ fn spawn_with(
     // SAFETY: between fork and exec the closure makes only async-signal-safe system calls (fcntl, prctl, getppid) and
     // allocates nothing.
     unsafe { command.pre_exec(prepare) };
-    let child = command
+    let mut child = command
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    Ok((child, said))
+    let end = Duty::new(move || {
+        child.kill().ok();
+        child.wait().ok();
+    });
+    Ok((end, said))
 }
 
 /// The end of a text stream that is wanted only when something goes wrong.

@@ -20,6 +20,8 @@ pub const BACK: &str = "netchaos_back";
 pub const PREFERENCE: u16 = 1;
 /// `handle` of our filters, "NC".
 pub const HANDLE: u32 = 0x4e43;
+/// `handle` of our filter on a device that had no clsact before: with the last filter it goes.
+pub const HANDLE_WITH_CLSACT: u32 = 0x4e44;
 
 /// Attaches a program as a direct-action filter.
 ///
@@ -28,10 +30,15 @@ pub const HANDLE: u32 = 0x4e43;
 ///
 /// # Errors
 /// The kernel's refusal, EEXIST where our filter is there already.
-pub fn attach(program: &mut SchedClassifier, device: &str, hook: Hook) -> Result<(), Error> {
+pub fn attach(
+    program: &mut SchedClassifier,
+    device: &str,
+    hook: Hook,
+    handle: u32,
+) -> Result<(), Error> {
     let options = NlOptions {
         priority: PREFERENCE,
-        handle: TcHandle::from(HANDLE),
+        handle: TcHandle::from(handle),
         classid: None,
     };
     let id = program
@@ -44,9 +51,14 @@ pub fn attach(program: &mut SchedClassifier, device: &str, hook: Hook) -> Result
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn replace(program: &mut SchedClassifier, device: &str, hook: Hook) -> Result<(), Error> {
+pub fn replace(
+    program: &mut SchedClassifier,
+    device: &str,
+    hook: Hook,
+    handle: u32,
+) -> Result<(), Error> {
     let what = || format!("replace the classifier on {device}");
-    let handle = TcHandle::from(HANDLE);
+    let handle = TcHandle::from(handle);
     let link = SchedClassifierLink::attached(device, attach_type(hook), PREFERENCE, handle, None)
         .map_err(|error| Error::new(what(), error))?;
     let id = program

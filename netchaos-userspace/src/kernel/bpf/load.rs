@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, MapInfo, MapType},
+    maps::{Array, Map, MapData, MapError, MapInfo, MapType},
     programs::{ProgramInfo, SchedClassifier, loaded_programs},
 };
+use netchaos_common::abi::Meta;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{BACK, Capacity, EGRESS, Error, FOLLOW, Maps};
@@ -54,30 +55,72 @@ impl Classifier {
     }
 }
 
+/// Magic number and ABI version of a loaded program's maps. The first words of `META` are where
+/// they are whatever the ABI.
+///
+/// # Errors
+/// As [`maps_of_program`].
+pub fn abi_of_program(id: u32) -> Result<(u32, u32), Error> {
+    let what = || format!("read the ABI version of BPF program {id}");
+    let mut maps = MapsOf::program(id)?;
+    let meta: Array<MapData, Meta> = maps
+        .open("META")?
+        .try_into()
+        .map_err(|error: MapError| Error::new(what(), error))?;
+    let meta = meta.get(&0, 0).map_err(|error| Error::new(what(), error))?;
+    Ok((meta.magic, meta.abi))
+}
+
 /// The maps of a loaded program, found by its id.
 ///
 /// # Errors
 /// The program is gone, lacks a map, or CAP_SYS_ADMIN is missing, which opening by id takes
 /// (kernel/bpf/syscall.c, `bpf_map_get_fd_by_id`).
 pub fn maps_of_program(id: u32) -> Result<Maps, Error> {
-    let what = || format!("open the maps of BPF program {id}");
-    let info = program_info(id)?;
-    let ids = info
-        .map_ids()
-        .map_err(|error| Error::new(what(), error))?
-        .unwrap_or_default();
-    let mut maps = Vec::new();
-    for map in ids {
-        let info = MapInfo::from_id(map).map_err(|error| Error::new(what(), error))?;
-        maps.push((info.name_as_str().unwrap_or_default().to_owned(), info));
+    let mut maps = MapsOf::program(id)?;
+    Maps::collect(|name| maps.open(name))
+}
+
+/// The maps that a loaded program holds, not opened yet.
+struct MapsOf {
+    program: u32,
+    maps: Vec<MapInfo>,
+}
+
+impl MapsOf {
+    fn program(id: u32) -> Result<Self, Error> {
+        let what = || format!("list the maps of BPF program {id}");
+        let ids = program_info(id)?
+            .map_ids()
+            .map_err(|error| Error::new(what(), error))?
+            .unwrap_or_default();
+        let maps = ids.into_iter().map(MapInfo::from_id);
+        Ok(Self {
+            program: id,
+            maps: maps
+                .collect::<Result<_, _>>()
+                .map_err(|error| Error::new(what(), error))?,
+        })
     }
-    Maps::collect(|name| {
-        let (_, info) = maps
+
+    fn open(&mut self, name: &str) -> Result<Map, Error> {
+        let what = || format!("open the map {name} of BPF program {}", self.program);
+        let info = self
+            .maps
             .iter()
-            .find(|(found, _)| found == name)
-            .ok_or_else(|| Error::unexpected(what(), format!("it has no map {name}")))?;
-        open_map(info).map_err(|error| Error::new(what(), error))
-    })
+            .find(|info| info.name_as_str() == Some(name))
+            .ok_or_else(|| Error::unexpected(what(), "it has no such map"))?;
+        let open = || {
+            let data = MapData::from_id(info.id())?;
+            Ok(match info.map_type()? {
+                MapType::Hash => Map::HashMap(data),
+                MapType::LpmTrie => Map::LpmTrie(data),
+                MapType::PerCpuArray => Map::PerCpuArray(data),
+                _ => Map::Array(data),
+            })
+        };
+        open().map_err(|error: MapError| Error::new(what(), error))
+    }
 }
 
 /// A loaded program, found by its id, to be attached once more.
@@ -98,16 +141,6 @@ fn program_info(id: u32) -> Result<ProgramInfo, Error> {
         }
     }
     Err(Error::unexpected(what(), "there is no such program"))
-}
-
-fn open_map(info: &MapInfo) -> Result<Map, aya::maps::MapError> {
-    let data = MapData::from_id(info.id())?;
-    Ok(match info.map_type()? {
-        MapType::Hash => Map::HashMap(data),
-        MapType::LpmTrie => Map::LpmTrie(data),
-        MapType::PerCpuArray => Map::PerCpuArray(data),
-        _ => Map::Array(data),
-    })
 }
 
 /// Loads the object's maps. Its programs are loaded one by one, as needed.

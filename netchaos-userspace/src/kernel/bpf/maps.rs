@@ -31,7 +31,7 @@ pub struct Maps {
     capacity: Capacity,
 }
 
-/// Key of a prefix: the bits that count, and the address.
+/// Key of a prefix: the bits that count, and the data.
 pub type Prefix = (u32, PrefixKey);
 
 impl Maps {
@@ -76,8 +76,11 @@ impl Maps {
         })
     }
 
-    pub const fn capacity(&self) -> &Capacity {
-        &self.capacity
+    /// Whether the growing maps have so many entries in all.
+    pub const fn has_room(&self, needed: &Capacity) -> bool {
+        self.capacity.hosts >= needed.hosts
+            && self.capacity.prefixes > needed.prefixes
+            && self.capacity.chunks >= needed.chunks
     }
 
     /// # Errors

@@ -10,9 +10,11 @@ use std::io;
 use aya::{EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
 
 pub use self::{
-    attach::{BACK, EGRESS, HANDLE, PREFERENCE, attach, replace},
+    attach::{BACK, EGRESS, HANDLE, HANDLE_WITH_CLSACT, PREFERENCE, attach, replace},
     follow::{FOLLOW, Follow, Steered},
-    load::{Classifier, PROGRAMS, Programs, load_each, maps_of_program, program_by_id},
+    load::{
+        Classifier, PROGRAMS, Programs, abi_of_program, load_each, maps_of_program, program_by_id,
+    },
     maps::{Capacity, Entry, Maps, Prefix},
 };
 
@@ -48,6 +50,11 @@ impl Error {
 
     fn unexpected(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::new(what, Source::Unexpected(why.into()))
+    }
+
+    /// What was read is not what it should be.
+    pub fn unreadable(what: &str, why: &dyn std::error::Error) -> Self {
+        Self::unexpected(format!("read {what}"), why.to_string())
     }
 
     /// Whether the caller's rights were not enough.

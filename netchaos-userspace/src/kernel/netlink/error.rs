@@ -25,9 +25,9 @@ impl Error {
         self.source.errno
     }
 
-    /// Whether the object in question is not there.
-    pub fn is_not_there(&self) -> bool {
-        matches!(self.errno(), libc::ENOENT | libc::ENODEV | libc::EINVAL)
+    /// Whether the caller's rights were not enough.
+    pub fn is_about_rights(&self) -> bool {
+        matches!(self.errno(), libc::EPERM | libc::EACCES)
     }
 
     /// The kernel lacks the kind of device, qdisc or filter that was asked for.

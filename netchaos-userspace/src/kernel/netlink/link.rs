@@ -10,7 +10,7 @@ use netlink_packet_route::{
     },
 };
 
-use super::{Error, Mode, Netlink};
+use super::{Device, Error, Mode, Netlink};
 
 /// A device as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub enum NewLink<'a> {
     },
     Veth {
         peer: &'a str,
+        peer_address: [u8; 6],
     },
 }
 
@@ -78,6 +79,10 @@ impl Netlink {
             LinkAttribute::Mtu(mtu),
             LinkAttribute::TxQueueLen(queue),
         ];
+        let peer = match kind {
+            NewLink::Veth { peer, .. } => Some(peer),
+            _ => None,
+        };
         let (kind, data) = match kind {
             NewLink::Dummy => (InfoKind::Dummy, None),
             NewLink::Macvlan { lower } => {
@@ -85,10 +90,13 @@ impl Netlink {
                 let mode = InfoMacVlan::Mode(MacVlanMode::Private);
                 (InfoKind::MacVlan, Some(InfoData::MacVlan(vec![mode])))
             }
-            NewLink::Veth { peer } => {
+            NewLink::Veth { peer, peer_address } => {
                 let mut other = LinkMessage::default();
-                other.attributes =
-                    vec![LinkAttribute::IfName(peer.into()), LinkAttribute::Mtu(mtu)];
+                other.attributes = vec![
+                    LinkAttribute::IfName(peer.into()),
+                    LinkAttribute::Address(peer_address.to_vec()),
+                    LinkAttribute::Mtu(mtu),
+                ];
                 (InfoKind::Veth, Some(InfoData::Veth(InfoVeth::Peer(other))))
             }
         };
@@ -98,7 +106,10 @@ impl Netlink {
         let what = || format!("add the {kind} device {name}");
         self.send(what, RouteNetlinkMessage::NewLink(message), Mode::Create)
             .await?;
-        self.without_ipv6(name).await
+        for end in [Some(name), peer].into_iter().flatten() {
+            self.without_ipv6(end).await?;
+        }
+        Ok(())
     }
 
     /// addrgenmode is not taken in the message that makes a device, and after "up" is too late.
@@ -125,9 +136,9 @@ impl Netlink {
 
     /// # Errors
     /// The kernel's refusal.
-    pub async fn set_link_up(&self, index: u32, name: &str) -> Result<(), Error> {
+    pub async fn set_link_up(&self, name: &str) -> Result<(), Error> {
         let mut message = LinkMessage::default();
-        message.header.index = index;
+        message.attributes = vec![LinkAttribute::IfName(name.into())];
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
         let what = || format!("set the device {name} up");
@@ -137,11 +148,13 @@ impl Netlink {
 
     /// # Errors
     /// The kernel's refusal.
-    pub async fn set_link_alias(&self, link: &Link, alias: &str) -> Result<(), Error> {
+    pub async fn set_link_alias(&self, name: &str, alias: &str) -> Result<(), Error> {
         let mut message = LinkMessage::default();
-        message.header.index = link.index;
-        message.attributes = vec![LinkAttribute::IfAlias(alias.into())];
-        let what = || format!("set the alias of {}", link.name);
+        message.attributes = vec![
+            LinkAttribute::IfName(name.into()),
+            LinkAttribute::IfAlias(alias.into()),
+        ];
+        let what = || format!("set the alias of {name}");
         self.send(what, RouteNetlinkMessage::SetLink(message), Mode::Change)
             .await
     }
@@ -166,6 +179,13 @@ impl Netlink {
 }
 
 impl Link {
+    pub fn as_device(&self) -> Device<'_> {
+        Device {
+            index: self.index,
+            name: &self.name,
+        }
+    }
+
     fn from_message(message: LinkMessage) -> Self {
         let flags = message.header.flags;
         let mut link = Self {

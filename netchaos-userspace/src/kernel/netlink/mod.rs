@@ -9,6 +9,7 @@ mod route;
 
 use std::io;
 
+use futures_util::StreamExt as _;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
@@ -103,7 +104,7 @@ impl Netlink {
         let mut handle = self.handle.clone();
         let mut answers = handle.request(request).map_err(error::Kernel::from_send)?;
         let mut list = Vec::new();
-        while let Some(answer) = next(&mut answers).await {
+        while let Some(answer) = answers.next().await {
             match answer.payload {
                 NetlinkPayload::InnerMessage(message) => list.push(message),
                 NetlinkPayload::Error(error) if error.code.is_some() => {
@@ -114,9 +115,4 @@ impl Netlink {
         }
         Ok(list)
     }
-}
-
-/// `StreamExt::next` without its crate.
-async fn next<S: futures_core::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context)).await
 }

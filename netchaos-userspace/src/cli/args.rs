@@ -1,0 +1,292 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::place::Where;
+
+const AFTER: &str = "\
+Exit codes: 0 done, 1 refused or failed and nothing changed, 2 usage, 3 the kernel or the rights \
+lack something, 4 partly done or partly undone.
+
+Undo everything in a place: netchaos heal [--netns NAME]";
+
+/// Network faults for containers, pods and hosts by eBPF.
+#[derive(Debug, Parser)]
+#[command(name = "netchaos", version, after_help = AFTER, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lay the experiments of manifests: Chaos Mesh's NetworkChaos or netchaos' own; twice is once
+    Apply(Apply),
+    /// Lay one experiment
+    Add(Add),
+    /// Change an experiment's fault in place; what is not mentioned stays
+    Change(Change),
+    /// List the experiments of a place
+    List(List),
+    /// Show one experiment: what was asked for, what the kernel holds, what it has hit
+    Show(Show),
+    /// Change an experiment's targets; the next packet sees it
+    #[command(subcommand)]
+    Target(Target),
+    /// Stop experiments from steering packets; they stay
+    Pause(Names),
+    /// Let paused experiments steer again
+    Resume(Names),
+    /// Take experiments away, when the packets in them have left
+    Remove(Remove),
+    /// Take everything of netchaos away, whatever state it is in
+    Heal(Heal),
+    /// Try what this kernel and these rights can do
+    Doctor(Doctor),
+}
+
+/// Where the fault is put.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Where (none: the current network namespace)")]
+pub struct Place {
+    /// A named network namespace, or the path of a namespace file
+    #[arg(long, value_name = "NAME|PATH", group = "where")]
+    pub netns: Option<String>,
+    /// The network namespace of a process
+    #[arg(long, value_name = "PID", group = "where")]
+    pub pid: Option<u32>,
+}
+
+impl Place {
+    pub fn wanted(&self) -> Where {
+        match (&self.netns, self.pid) {
+            (Some(netns), _) => Where::Netns(netns.clone()),
+            (None, Some(pid)) => Where::Pid(pid),
+            (None, None) => Where::Here,
+        }
+    }
+}
+
+/// The device there.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Device {
+    /// The device; by default that of the default route, else the only one that is up
+    #[arg(long, value_name = "DEV")]
+    pub device: Option<String>,
+}
+
+/// How to print.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Output {
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    Json,
+    Yaml,
+}
+
+/// Parameters of a fault. They are text here: what is wrong with them is told all at once.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Fault")]
+pub struct Fault {
+    /// Delay every packet, such as 50ms
+    #[arg(long, value_name = "TIME")]
+    pub delay: Option<String>,
+    /// Spread the delay by so much on both sides
+    #[arg(long, value_name = "TIME")]
+    pub jitter: Option<String>,
+    /// How much of one packet's jitter is carried to the next, such as 25%
+    #[arg(long, value_name = "PERCENT")]
+    pub correlation: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Apply {
+    /// Manifests; "-" is stdin
+    #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    pub files: Vec<String>,
+    /// Print what would be laid, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub device: Device,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Add {
+    /// Name of the experiment, unique in its place
+    pub name: String,
+    #[command(flatten)]
+    pub fault: Fault,
+    /// Whom it is aimed at: 1.2.3.4, 10.0.0.0/8, db.example.com, each also with :PORT,
+    /// [2001:db8::1]:443; "-" reads them from stdin, one per line
+    #[arg(long, value_name = "TARGET", num_args = 1.., conflicts_with = "all_traffic")]
+    pub to: Vec<String>,
+    /// Aim it at everything but ARP, IPv6 neighbour discovery and DHCP
+    #[arg(long)]
+    pub all_traffic: bool,
+    /// Whom it never touches, whatever it is aimed at
+    #[arg(long, value_name = "TARGET", num_args = 1..)]
+    pub except: Vec<String>,
+    /// Which packets: "to" the targets
+    #[arg(long, value_name = "DIRECTION", default_value = "to")]
+    pub direction: String,
+    /// End it by itself after so long, such as 10m
+    #[arg(long = "for", value_name = "TIME")]
+    pub duration: Option<String>,
+    /// Print what would be laid, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub device: Device,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Change {
+    /// Name of the experiment
+    pub name: String,
+    #[command(flatten)]
+    pub fault: Fault,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Look into all named network namespaces and the current one
+    #[arg(long, conflicts_with = "where")]
+    pub all: bool,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// Name of the experiment
+    pub name: String,
+    /// Go on and print a line for each packet that it steers, until Ctrl-C
+    #[arg(long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Target {
+    /// Aim an experiment at more peers
+    Add(Targets),
+    /// Take peers away from an experiment
+    Remove(Targets),
+    /// List an experiment's targets and the addresses of their names
+    List(OneName),
+}
+
+#[derive(Args, Debug)]
+pub struct Targets {
+    /// Name of the experiment
+    pub name: String,
+    /// As with --to; "-" reads them from stdin, one per line
+    #[arg(value_name = "TARGET", required = true)]
+    pub targets: Vec<String>,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct OneName {
+    /// Name of the experiment
+    pub name: String,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Names {
+    /// Names of the experiments
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Remove {
+    /// Names of the experiments
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub names: Vec<String>,
+    /// All experiments of the place
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+    /// Do not wait for the packets that are being delayed: they are lost
+    #[arg(long)]
+    pub now: bool,
+    /// With --all: only those on this device
+    #[arg(long, value_name = "DEV", requires = "all")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Heal {
+    /// Heal all named network namespaces and the current one
+    #[arg(long, conflicts_with = "where")]
+    pub all: bool,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Where manifests come from.
+pub fn path_of(file: &str) -> Option<PathBuf> {
+    (file != "-").then(|| file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

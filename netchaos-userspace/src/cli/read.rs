@@ -1,0 +1,275 @@
+//! The commands that only look.
+
+use serde::Serialize;
+
+use super::{
+    Failure, args,
+    output::{self, counted},
+    write::{everywhere, open},
+};
+use crate::{
+    engine::{self, Diagnosis, Listed, Shown, Standing},
+    experiment::{Experiment, Peer, Targets, units},
+    kernel::bpf::Steered,
+    place::Place,
+};
+
+/// An experiment and where it is.
+#[derive(Serialize)]
+struct ListedPlace {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    #[serde(flatten)]
+    listed: Listed,
+}
+
+pub fn list(list: args::List) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for wanted in everywhere(&list.place, list.all) {
+        let found = Place::open(&wanted)
+            .map_err(engine::Error::from)
+            .and_then(|place| engine::inside(&place, async |session| session.list().await));
+        let place = list.all.then(|| wanted.to_string());
+        match found {
+            Ok(found) => all.extend(found.into_iter().map(|listed| ListedPlace {
+                place: place.clone(),
+                listed,
+            })),
+            Err(error) if list.all => eprintln!("note: {wanted}: {}", error.with_sources()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if output::structured(list.output.output, &all)? {
+        return Ok(());
+    }
+    if all.is_empty() {
+        return Ok(output::line("no experiments")?);
+    }
+    let row = |ListedPlace { place, listed }: ListedPlace| {
+        [
+            place.unwrap_or_default(),
+            listed.name.clone(),
+            listed.device.clone(),
+            state(&listed),
+            fault(&listed.spec),
+            targets(&listed.spec),
+            ends(&listed),
+            hits(&listed),
+        ]
+    };
+    let rows = all.into_iter().map(row).collect();
+    let place = if list.all { "PLACE" } else { "" };
+    output::table(
+        [
+            place, "NAME", "DEVICE", "STATE", "FAULT", "TO", "ENDS", "HIT",
+        ],
+        rows,
+    )?;
+    Ok(())
+}
+
+pub fn target_list(one: args::OneName) -> Result<(), Failure> {
+    /// A target and what its name stands for.
+    #[derive(Serialize)]
+    struct ListedTarget {
+        target: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        addresses: Vec<std::net::IpAddr>,
+    }
+    let place = open(&one.place)?;
+    let shown = engine::inside(&place, async |session| session.show(&one.name).await)?;
+    let Targets::List(list) = &shown.listed.spec.targets else {
+        if !output::structured(one.output.output, &["all traffic"])? {
+            output::line("all traffic")?;
+        }
+        return Ok(());
+    };
+    let rows: Vec<ListedTarget> = list
+        .iter()
+        .map(|target| ListedTarget {
+            target: target.to_string(),
+            addresses: match &target.peer {
+                Peer::Name(name) => shown
+                    .listed
+                    .addresses
+                    .get(name.as_str())
+                    .cloned()
+                    .unwrap_or_default(),
+                Peer::Prefix(_) => Vec::new(),
+            },
+        })
+        .collect();
+    if !output::structured(one.output.output, &rows)? {
+        for row in rows {
+            let addresses: Vec<_> = row.addresses.iter().map(ToString::to_string).collect();
+            output::line(format!("{}  {}", row.target, addresses.join(", ")).trim_end())?;
+        }
+    }
+    Ok(())
+}
+
+pub fn show(show: args::Show) -> Result<(), Failure> {
+    let place = open(&show.place)?;
+    let shown = engine::inside(&place, async |session| session.show(&show.name).await)?;
+    if !output::structured(show.output.output, &shown)? {
+        output::line(&picture(&shown))?;
+    }
+    if show.follow {
+        engine::inside(&place, async |session| {
+            session.follow(&show.name, steered).await
+        })?;
+    }
+    Ok(())
+}
+
+fn steered(packet: &Steered) {
+    let Steered {
+        peer, port, length, ..
+    } = packet;
+    let port = if *port == 0 {
+        String::new()
+    } else {
+        format!(" port {port}")
+    };
+    // Whoever closes the pipe ends the following at the next Ctrl-C.
+    let _ = output::line(&format!(
+        "steered: {} to {peer}{port}",
+        counted((*length).into(), "byte")
+    ));
+}
+
+fn picture(shown: &Shown) -> String {
+    let Shown {
+        listed,
+        queue,
+        drift,
+        ..
+    } = shown;
+    let mut lines = vec![
+        format!(
+            "experiment  {} on {}: {}",
+            listed.name,
+            listed.device,
+            state(listed)
+        ),
+        format!("fault       {}", fault(&listed.spec)),
+        format!("to          {}", targets(&listed.spec)),
+    ];
+    if !listed.spec.except.is_empty() {
+        let except: Vec<_> = listed.spec.except.iter().map(ToString::to_string).collect();
+        lines.push(format!("except      {}", except.join(", ")));
+    }
+    for (name, addresses) in &listed.addresses {
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        lines.push(format!("name        {name} is {}", addresses.join(", ")));
+    }
+    lines.push(format!("ends        {}", ends(listed)));
+    lines.push(format!("hit         {}", hits(listed)));
+    if let Some(queue) = queue {
+        lines.push(format!(
+            "qdisc       {} {} at {} of {}, limit {}: {} let through, {} dropped, {} waiting",
+            queue.kind,
+            queue.handle,
+            queue.class,
+            queue.device,
+            counted(queue.limit.into(), "packet"),
+            queue.sent,
+            queue.dropped,
+            queue.queued
+        ));
+    }
+    lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
+    lines.join("\n")
+}
+
+fn state(listed: &Listed) -> String {
+    let state = match listed.state {
+        Standing::Active => "active",
+        Standing::Paused => "paused",
+        Standing::Ended => "ended",
+        Standing::Unfinished => "unfinished",
+        Standing::Lost => "lost",
+    };
+    if listed.missing.is_empty() {
+        state.into()
+    } else {
+        format!("{state}: missing {}", listed.missing.join(", "))
+    }
+}
+
+fn fault(spec: &Experiment) -> String {
+    let delay = &spec.fault.delay;
+    let mut text = format!("delay {}", units::format_duration(delay.latency));
+    if !delay.jitter.is_zero() {
+        text.push_str(&format!(" ± {}", units::format_duration(delay.jitter)));
+    }
+    if !delay.correlation.is_zero() {
+        text.push_str(&format!(" correlation {}", delay.correlation));
+    }
+    text
+}
+
+/// The first few targets.
+fn targets(spec: &Experiment) -> String {
+    const FEW: usize = 3;
+    match &spec.targets {
+        Targets::AllTraffic => "all traffic".into(),
+        Targets::List(list) => {
+            let mut words: Vec<_> = list.iter().take(FEW).map(ToString::to_string).collect();
+            if list.len() > FEW {
+                words.push(format!("and {} more", list.len() - FEW));
+            }
+            words.join(", ")
+        }
+    }
+}
+
+fn ends(listed: &Listed) -> String {
+    match listed.ends_in {
+        None => "when removed".into(),
+        Some(seconds) => {
+            let whole = std::time::Duration::from_secs(seconds as u64);
+            format!("in {}", units::format_duration(whole))
+        }
+    }
+}
+
+fn hits(listed: &Listed) -> String {
+    if listed.packets == 0 {
+        return "no packet so far".into();
+    }
+    counted(listed.packets, "packet")
+}
+
+pub fn doctor(doctor: args::Doctor) -> Result<(), Failure> {
+    let abilities = engine::diagnose()?;
+    let place = open(&doctor.place)?;
+    let remains = engine::inside(&place, async |session| session.remains().await)?;
+    let diagnosis = Diagnosis { abilities, remains };
+    if !output::structured(doctor.output.output, &diagnosis)? {
+        let row = |ability: &engine::Ability| {
+            let mark = match (ability.works, ability.is_optional) {
+                (true, _) => "yes",
+                (false, true) => "no, but can be done without",
+                (false, false) => "NO",
+            };
+            let words = match &ability.why {
+                None => String::new(),
+                Some(why) => format!("{why}. Without it {}", ability.without),
+            };
+            [ability.name.to_owned(), mark.to_owned(), words]
+        };
+        let rows = diagnosis.abilities.iter().map(row).collect();
+        output::table(["NEEDS", "THERE", ""], rows)?;
+        for remains in &diagnosis.remains {
+            output::line(&format!("left over: {remains}"))?;
+        }
+    }
+    if diagnosis.is_healthy() {
+        Ok(())
+    } else {
+        Err(Failure::lacking(
+            "this kernel or these rights lack something, see above",
+        ))
+    }
+}

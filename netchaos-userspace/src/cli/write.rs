@@ -1,0 +1,270 @@
+//! The commands that change something.
+
+use std::{fs, io::Read as _};
+
+use serde::Serialize;
+
+use super::{
+    Failure, Shape, args, flags,
+    output::{self, counted},
+    tree::Plan,
+};
+use crate::{
+    engine::{self, Effect, Healed, Laying},
+    experiment::{Experiment, Invalid, Problem, Problems, manifest},
+    place::{self, Place, Where},
+};
+
+/// What became of an experiment, for programs.
+#[derive(Serialize)]
+struct Done {
+    name: String,
+    effect: &'static str,
+}
+
+const fn word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Created => "created",
+        Effect::Changed => "changed",
+        Effect::Unchanged => "unchanged",
+        Effect::Removed => "removed",
+    }
+}
+
+fn say(format: args::Format, effects: Vec<(String, Effect)>) -> Result<(), Failure> {
+    let done: Vec<Done> = effects
+        .into_iter()
+        .map(|(name, effect)| Done {
+            name,
+            effect: word(effect),
+        })
+        .collect();
+    if !output::structured(format, &done)? {
+        for Done { name, effect } in done {
+            output::line(&format!("{name} {effect}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A word to whoever asked, beside the result.
+fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
+pub fn apply(apply: args::Apply) -> Result<(), Failure> {
+    let mut experiments: Vec<Experiment> = Vec::new();
+    let mut problems = Vec::new();
+    for file in &apply.files {
+        match read(file).and_then(|text| manifest::read(name_of(file), &text)) {
+            Ok(documents) => {
+                for document in documents {
+                    for text in &document.notes {
+                        note(&format!("{}: {text}", document.experiment.name));
+                    }
+                    let twice = |other: &Experiment| other.name == document.experiment.name;
+                    if experiments.iter().any(twice) {
+                        problems.push(Problem {
+                            file: Some(name_of(file).into()),
+                            line: None,
+                            field: "name".into(),
+                            invalid: Invalid::value(
+                                &document.experiment.name,
+                                "stands in another file too",
+                                "a name of its own for each experiment",
+                            ),
+                        });
+                    }
+                    experiments.push(document.experiment);
+                }
+            }
+            Err(Problems(more)) => problems.extend(more),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Failure::manifest(Problems(problems)));
+    }
+    let laying = Laying {
+        experiments,
+        device: apply.device.device,
+        may_change: true,
+    };
+    lay(&apply.place, laying, apply.dry_run, apply.output.output)
+}
+
+fn name_of(file: &str) -> &str {
+    if file == "-" { "stdin" } else { file }
+}
+
+/// The longest manifest that is read: a hundred thousand targets are a few megabytes.
+const LONGEST_FILE: u64 = 64 << 20;
+
+fn read(file: &str) -> Result<String, Problems> {
+    let mut text = String::new();
+    let result = match args::path_of(file) {
+        Some(path) => {
+            fs::File::open(path).and_then(|file| file.take(LONGEST_FILE).read_to_string(&mut text))
+        }
+        None => std::io::stdin()
+            .lock()
+            .take(LONGEST_FILE)
+            .read_to_string(&mut text),
+    };
+    match result {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Problem {
+            file: Some(name_of(file).into()),
+            line: None,
+            field: String::new(),
+            invalid: Invalid::field(format!("cannot be read: {error}"), None),
+        }
+        .into()),
+    }
+}
+
+pub fn add(add: args::Add) -> Result<(), Failure> {
+    let experiment = flags::experiment(&add).map_err(Failure::usage)?;
+    for text in experiment.notes() {
+        note(&text);
+    }
+    let laying = Laying {
+        experiments: vec![experiment],
+        device: add.device.device,
+        may_change: false,
+    };
+    lay(&add.place, laying, add.dry_run, add.output.output)
+}
+
+fn lay(
+    place: &args::Place,
+    laying: Laying,
+    dry_run: bool,
+    format: args::Format,
+) -> Result<(), Failure> {
+    let place = open(place)?;
+    if !dry_run {
+        let effects = engine::inside(&place, async |session| session.lay(laying).await)?;
+        return say(format, effects);
+    }
+    let planned = engine::inside(&place, async |session| session.plan(laying).await)?;
+    let plans: Vec<Plan> = planned.into_iter().map(Plan::of).collect();
+    if !output::structured(format, &plans)? {
+        for plan in plans {
+            output::line(&plan.picture())?;
+        }
+    }
+    Ok(())
+}
+
+pub fn change(change: args::Change) -> Result<(), Failure> {
+    let patch = flags::patch(&change.fault).map_err(Failure::usage)?;
+    let place = open(&change.place)?;
+    let name = change.name;
+    let effect = engine::inside(&place, async |session| {
+        session.change(&name, |fault| patch.apply(fault)).await
+    })?;
+    say(change.output.output, vec![(name, effect)])
+}
+
+pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
+    let list = flags::targets(&targets.targets).map_err(Failure::usage)?;
+    let place = open(&targets.place)?;
+    let name = targets.name;
+    let effect = engine::inside(&place, async |session| {
+        if adds {
+            session.add_targets(&name, &list).await
+        } else {
+            session.remove_targets(&name, &list).await
+        }
+    })?;
+    say(targets.output.output, vec![(name, effect)])
+}
+
+pub fn pause(names: args::Names, pause: bool) -> Result<(), Failure> {
+    let place = open(&names.place)?;
+    let effects = engine::inside(&place, async |session| {
+        session.pause(&names.names, pause).await
+    })?;
+    say(names.output.output, effects)
+}
+
+pub fn remove(remove: args::Remove) -> Result<(), Failure> {
+    let place = open(&remove.place)?;
+    let names = (!remove.all).then_some(remove.names.as_slice());
+    let (effects, flushed) = engine::inside(&place, async |session| {
+        session
+            .remove(names, remove.device.as_deref(), remove.now)
+            .await
+    })?;
+    if flushed != 0 {
+        note(&format!(
+            "{} that waited in the queues went down with them",
+            counted(flushed.into(), "packet")
+        ));
+    }
+    say(remove.output.output, effects)
+}
+
+/// What was healed in a place, for programs.
+#[derive(Serialize)]
+struct HealedPlace {
+    place: String,
+    #[serde(flatten)]
+    healed: Healed,
+}
+
+pub fn heal(heal: args::Heal) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    let mut first = None;
+    for wanted in everywhere(&heal.place, heal.all) {
+        let healed = Place::open(&wanted)
+            .map_err(engine::Error::from)
+            .and_then(|place| engine::inside(&place, async |session| session.heal().await));
+        match healed {
+            Ok(healed) => all.push(HealedPlace {
+                place: wanted.to_string(),
+                healed,
+            }),
+            Err(error) => {
+                // The others are healed all the same.
+                let failure = Failure::from(error).within(&wanted.to_string());
+                first.get_or_insert(failure);
+            }
+        }
+    }
+    if !output::structured(heal.output.output, &all)? {
+        for HealedPlace { place, healed } in &all {
+            if let Some(why) = &healed.without_lock {
+                note(&format!("{place}: went on without the lock: {why}"));
+            }
+            let things: Vec<&str> = healed
+                .filters
+                .iter()
+                .chain(&healed.devices)
+                .map(String::as_str)
+                .collect();
+            if things.is_empty() {
+                output::line(&format!("{place}: nothing of netchaos here"))?;
+            } else {
+                output::line(&format!("{place}: took away {}", things.join(", ")))?;
+            }
+        }
+    }
+    match first {
+        None => Ok(()),
+        Some(failure) => Err(failure.shaped(Shape::Partly)),
+    }
+}
+
+pub fn open(place: &args::Place) -> Result<Place, Failure> {
+    Ok(Place::open(&place.wanted()).map_err(engine::Error::from)?)
+}
+
+/// The place asked for, or all named ones and the current one.
+pub fn everywhere(place: &args::Place, all: bool) -> Vec<Where> {
+    if !all {
+        return vec![place.wanted()];
+    }
+    let named = place::named().into_iter().map(Where::Netns);
+    std::iter::once(Where::Here).chain(named).collect()
+}

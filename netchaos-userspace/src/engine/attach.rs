@@ -1,0 +1,161 @@
+//! The programs and the hooks that they sit on.
+
+use super::{
+    error::{Error, lacks},
+    observe::Site,
+    ours::{Clsact, is_own_filter},
+};
+use crate::kernel::{
+    bpf,
+    netlink::{Device, Hook, Netlink},
+};
+
+/// Programs that have just been loaded with new maps.
+pub(super) type Fresh = bpf::Programs;
+
+const NO_CLSACT: &str = "without it no program sees the packets";
+
+impl Site {
+    /// Attaches the programs where they are not yet, or in place of those that use other maps:
+    /// first behind the pairs, last on the device.
+    pub(super) async fn attach(
+        &mut self,
+        netlink: &Netlink,
+        mut fresh: Option<Fresh>,
+    ) -> Result<(), Error> {
+        let holder = self
+            .pairs
+            .values()
+            .find_map(|pair| pair.filter.as_ref()?.program.as_ref())
+            .map(|(_, id)| *id);
+        for pair in self.pairs.values() {
+            let name = &pair.lower.name;
+            match (&mut fresh, &pair.filter) {
+                (Some(fresh), Some(filter)) => {
+                    bpf::replace(&mut fresh.back, name, Hook::Egress, filter.handle)?;
+                }
+                (Some(fresh), None) => {
+                    bpf::attach(&mut fresh.back, name, Hook::Egress, bpf::HANDLE)?;
+                }
+                (None, Some(_)) => {}
+                (None, None) => {
+                    let mut back = bpf::program_by_id(holder.unwrap_or(0), bpf::BACK)?;
+                    bpf::attach(&mut back, name, Hook::Egress, bpf::HANDLE)?;
+                }
+            }
+        }
+        if let Some(mut fresh) = fresh {
+            self.attach_to_device(netlink, &mut fresh).await?;
+        }
+        self.observe_filters(netlink).await
+    }
+
+    async fn attach_to_device(
+        &mut self,
+        netlink: &Netlink,
+        fresh: &mut Fresh,
+    ) -> Result<(), Error> {
+        let Some(device) = self.device.clone() else {
+            return Err(Error::Refused(format!("{} has gone", self.device_name())));
+        };
+        let (egress, name) = (&mut fresh.egress, &device.name);
+        if let Some(filter) = &self.filter {
+            return Ok(bpf::replace(egress, name, Hook::Egress, filter.handle)?);
+        }
+        if !has_clsact(netlink, device.as_device()).await? {
+            // Remembered before it is made: a call that dies in between leaves nothing behind
+            // that nobody takes away.
+            self.remember_clsact(netlink, Clsact::Ours).await?;
+            netlink
+                .add_clsact(device.as_device())
+                .await
+                .map_err(lacks("sch_ingress", NO_CLSACT))?;
+        }
+        Ok(bpf::attach(
+            egress,
+            name,
+            Hook::Egress,
+            self.clsact.handle(),
+        )?)
+    }
+
+    /// Takes our filter off the device, and clsact where it came from us and nobody else uses it.
+    pub(super) async fn detach(&mut self, netlink: &Netlink) -> Result<(), Error> {
+        if let Some(device) = &self.device {
+            free(netlink, device.as_device(), self.clsact).await?;
+        }
+        self.filter = None;
+        Ok(())
+    }
+
+    async fn observe_filters(&mut self, netlink: &Netlink) -> Result<(), Error> {
+        for pair in self.pairs.values_mut() {
+            let filters = netlink.filters(pair.lower.as_device()).await?;
+            pair.filter = filters.into_iter().find(is_own_filter);
+        }
+        if let Some(device) = &self.device {
+            let filters = netlink.filters(device.as_device()).await?;
+            self.filter = filters.into_iter().find(is_own_filter);
+        }
+        let is_whole =
+            self.filter.is_some() && self.pairs.values().all(|pair| pair.filter.is_some());
+        if is_whole {
+            Ok(())
+        } else {
+            Err(Error::ReadBack(format!(
+                "a filter of {} is not there",
+                self.device_name()
+            )))
+        }
+    }
+}
+
+/// Takes our filters off a device, and clsact where it came from us and nobody else uses it. Gives
+/// back what was deleted, in words.
+pub(super) async fn free(
+    netlink: &Netlink,
+    device: Device<'_>,
+    mut clsact: Clsact,
+) -> Result<Vec<String>, Error> {
+    let mut others = 0;
+    let mut deleted = Vec::new();
+    for filter in netlink.filters(device).await? {
+        if !is_own_filter(&filter) {
+            others += 1;
+            continue;
+        }
+        if filter.handle == bpf::HANDLE_WITH_CLSACT {
+            clsact = Clsact::Ours;
+        }
+        netlink.delete_filter(device, &filter).await?;
+        deleted.push(format!("{} of {}", filter.describe(), device.name));
+    }
+    if clsact == Clsact::Ours && others == 0 {
+        for qdisc in netlink.qdiscs().await? {
+            if qdisc.ifindex == device.index && qdisc.kind == "clsact" {
+                netlink.delete_qdisc(device, &qdisc).await?;
+            }
+        }
+    }
+    Ok(deleted)
+}
+
+/// Whether a device has clsact.
+///
+/// # Errors
+/// It has the older ingress qdisc instead, in whose place clsact would go.
+async fn has_clsact(netlink: &Netlink, device: Device<'_>) -> Result<bool, Error> {
+    for qdisc in netlink.qdiscs().await? {
+        if qdisc.ifindex == device.index && qdisc.kind == "clsact" {
+            return Ok(true);
+        }
+        if qdisc.ifindex == device.index && qdisc.kind == "ingress" {
+            return Err(Error::Refused(format!(
+                "{} has an ingress qdisc, which is somebody else's and leaves no room for clsact; \
+                 `tc qdisc replace dev {} clsact` keeps its filters",
+                device.name, device.name
+            )));
+        }
+    }
+    Ok(false)
+}

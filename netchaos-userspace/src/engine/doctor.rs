@@ -1,0 +1,280 @@
+//! What this kernel and these rights can do, found out by trying in a namespace of its own that
+//! goes away with the thread that made it.
+
+use serde::Serialize;
+
+use super::{
+    Session,
+    error::Error,
+    observe::{Known, Observed},
+    ours::{Own, Role},
+};
+use crate::{
+    kernel::{
+        bpf::{self, Capacity, Classifier},
+        netlink::{Device, Hook, Netlink, NewLink},
+        netns,
+    },
+    plan::{Band, PRIO, PRIO_HANDLE},
+    qdisc::Netem,
+};
+
+/// One thing that netchaos needs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ability {
+    pub name: &'static str,
+    pub works: bool,
+    /// netchaos can do without it.
+    pub is_optional: bool,
+    /// The kernel's words where it does not work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What is lost without it, and how to get it.
+    pub without: &'static str,
+}
+
+/// What `doctor` found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnosis {
+    pub abilities: Vec<Ability>,
+    /// Remains of calls that died, and faults that somebody else took something away from.
+    pub remains: Vec<String>,
+}
+
+impl Diagnosis {
+    /// Whether faults can be laid.
+    pub fn is_healthy(&self) -> bool {
+        self.abilities
+            .iter()
+            .all(|ability| ability.works || ability.is_optional)
+    }
+}
+
+const LAYING: &str = "no fault can be laid";
+
+/// Tries everything that netchaos needs.
+///
+/// # Errors
+/// There can be no namespace to try in: it takes CAP_SYS_ADMIN.
+pub fn diagnose() -> Result<Vec<Ability>, Error> {
+    netns::in_scratch(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Start)?;
+        runtime.block_on(async {
+            let netlink = Netlink::connect().map_err(Error::Start)?;
+            Ok(Probe {
+                netlink,
+                abilities: Vec::new(),
+            }
+            .run()
+            .await)
+        })
+    })?
+}
+
+struct Probe {
+    netlink: Netlink,
+    abilities: Vec<Ability>,
+}
+
+/// The pair to try with: its device's index is one that there is not.
+const fn own(role: Role) -> Own {
+    Own {
+        device: u32::MAX >> 1,
+        pair: 0,
+        role,
+    }
+}
+
+impl Probe {
+    async fn run(mut self) -> Vec<Ability> {
+        let (lower, upper, far) = (own(Role::Lower), own(Role::Upper), own(Role::FarEnd));
+        let far_name = far.name();
+        let veth = NewLink::Veth {
+            peer: &far_name,
+            peer_address: far.address(),
+        };
+        let made = self.add(&lower.name(), veth, lower.address()).await;
+        let without = "where dummy is missing too there is no device under the private tree";
+        self.note("veth", made, true, without);
+        self.delete(&lower.name()).await;
+        let made = self
+            .add(&lower.name(), NewLink::Dummy, lower.address())
+            .await;
+        let has_dummy = made.is_ok();
+        self.note("dummy", made, true, "a veth takes its place");
+        if !has_dummy {
+            let _ = self.add(&lower.name(), veth, lower.address()).await;
+        }
+        let below = self.index(&lower.name()).await;
+        let macvlan = NewLink::Macvlan { lower: below };
+        let made = self.add(&upper.name(), macvlan, upper.address()).await;
+        self.note("macvlan", made, false, LAYING);
+        let index = self.index(&upper.name()).await;
+        self.try_qdiscs(Device {
+            index,
+            name: &upper.name(),
+        })
+        .await;
+        self.try_classifier(Device {
+            index: below,
+            name: &lower.name(),
+        })
+        .await;
+        self.abilities
+    }
+
+    async fn try_qdiscs(&mut self, upper: Device<'_>) {
+        let made = self.netlink.add_root_prio(upper, PRIO_HANDLE, &PRIO).await;
+        self.note("sch_prio", made.map_err(Error::from), false, LAYING);
+        let band = Band { pair: 0, band: 2 };
+        let netem = Netem {
+            latency: 1_000_001,
+            limit: 1000,
+            ..Default::default()
+        };
+        let mut made = self
+            .netlink
+            .add_netem(upper, band.class(), band.handle(), &netem)
+            .await;
+        if made.is_err() {
+            // Not netem's fault where there is no prio to put it under.
+            let root = crate::qdisc::ClassId::ROOT;
+            made = self
+                .netlink
+                .add_netem(upper, root, band.handle(), &netem)
+                .await;
+        }
+        let without = "packets cannot be delayed; modprobe sch_netem, or install the kernel's \
+                       extra modules";
+        self.note("sch_netem", made.map_err(Error::from), false, without);
+    }
+
+    async fn try_classifier(&mut self, lower: Device<'_>) {
+        let made = self.netlink.add_clsact(lower).await.map(drop);
+        self.note(
+            "sch_ingress (clsact)",
+            made.map_err(Error::from),
+            false,
+            LAYING,
+        );
+        let capacity = Capacity {
+            hosts: 1,
+            prefixes: 2,
+            chunks: 1,
+        };
+        let loaded = Classifier::load(&capacity);
+        let (classifier, result) = match loaded {
+            Ok(classifier) => (Some(classifier), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let without = "no fault can be laid; it takes CAP_BPF and CAP_NET_ADMIN, before Linux \
+                       6.12 CAP_PERFMON too";
+        self.note(
+            "BPF classifier",
+            result.map_err(Error::from),
+            false,
+            without,
+        );
+        let Some(mut classifier) = classifier else {
+            return;
+        };
+        let attached = bpf::attach(
+            &mut classifier.programs.back,
+            lower.name,
+            Hook::Egress,
+            bpf::HANDLE,
+        );
+        self.note("cls_bpf", attached.map_err(Error::from), false, LAYING);
+        let found = self.find_maps_again(lower).await;
+        let without = "faults that lie cannot be listed, changed or removed one by one (heal \
+                       works); it takes CAP_SYS_ADMIN";
+        self.note("BPF maps by id", found, false, without);
+    }
+
+    async fn find_maps_again(&self, lower: Device<'_>) -> Result<(), Error> {
+        let filters = self.netlink.filters(lower).await?;
+        let program = filters.into_iter().find_map(|filter| filter.program);
+        let (_, id) = program.ok_or_else(|| Error::ReadBack("the filter has gone".into()))?;
+        bpf::maps_of_program(id)?;
+        Ok(())
+    }
+
+    async fn add(&self, name: &str, kind: NewLink<'_>, address: [u8; 6]) -> Result<(), Error> {
+        Ok(self
+            .netlink
+            .add_link(name, kind, address, 1500, 1000)
+            .await?)
+    }
+
+    async fn delete(&self, name: &str) {
+        let links = self.netlink.links().await.unwrap_or_default();
+        if let Some(link) = links.iter().find(|link| link.name == name) {
+            // What stays is gone with the namespace.
+            let _ = self.netlink.delete_link(link).await;
+        }
+    }
+
+    async fn index(&self, name: &str) -> u32 {
+        let links = self.netlink.links().await.unwrap_or_default();
+        links
+            .iter()
+            .find(|link| link.name == name)
+            .map_or(0, |link| link.index)
+    }
+
+    fn note(
+        &mut self,
+        name: &'static str,
+        result: Result<(), Error>,
+        is_optional: bool,
+        without: &'static str,
+    ) {
+        self.abilities.push(Ability {
+            name,
+            works: result.is_ok(),
+            is_optional,
+            why: result.err().map(|error| error.with_sources()),
+            without,
+        });
+    }
+}
+
+impl Session<'_> {
+    /// What lies about in the place that no longer works.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub async fn remains(&self) -> Result<Vec<String>, Error> {
+        let observed = Observed::take(&self.netlink).await?;
+        let mut remains = Vec::new();
+        for site in &observed.sites {
+            let device = site.device_name();
+            match &site.state {
+                Known::Nothing => {
+                    remains.push(format!("{device}: devices of netchaos without any fault"));
+                }
+                Known::OtherAbi(abi) => {
+                    remains.push(format!("{device}: faults of another netchaos (ABI {abi})"));
+                }
+                Known::Closed(error) => remains.push(format!("{device}: {error}")),
+                Known::Open { dirty: true, .. } => {
+                    remains.push(format!("{device}: a call died half-way"));
+                }
+                Known::Open { laid, .. } => {
+                    for laid in laid {
+                        for missing in site.missing(laid) {
+                            let name = &laid.experiment.name;
+                            remains.push(format!("{device}: {name} lacks {missing}"));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(remains)
+    }
+}

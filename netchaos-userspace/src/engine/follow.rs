@@ -1,0 +1,64 @@
+//! Watching an experiment steer packets, while somebody looks.
+
+use tokio::signal;
+
+use super::{Session, error::Error, ours::Own};
+use crate::kernel::{
+    bpf::{self, Follow, Steered},
+    netlink::{Hook, Link},
+};
+
+impl Session<'_> {
+    /// Calls `see` for each packet that the experiment steers, until Ctrl-C or SIGTERM.
+    ///
+    /// The program that tells of them sits on the pair's own device for as long as that takes; a
+    /// fault that nobody follows carries no such program.
+    ///
+    /// # Errors
+    /// There is no such experiment, or the kernel's refusal.
+    pub async fn follow(&self, name: &str, see: impl Fn(&Steered)) -> Result<(), Error> {
+        let shown = self.show(name).await?;
+        let links = self.netlink.links().await?;
+        let upper = shown.upper.as_deref();
+        let upper = links
+            .iter()
+            .find(|link| Some(link.name.as_str()) == upper && Own::recognise(link).is_some())
+            .ok_or_else(|| Error::Refused(format!("{name} has lost its devices")))?;
+        let mut follow = Follow::load()?;
+        let is_first = self.netlink.add_clsact(upper.as_device()).await?;
+        if !is_first {
+            self.remove_follower(upper).await?;
+        }
+        bpf::attach(&mut follow.program, &upper.name, Hook::Egress, bpf::HANDLE)?;
+        let watched = watch(&mut follow, shown.slot, see).await;
+        self.remove_follower(upper).await?;
+        watched
+    }
+
+    /// A follower that was killed leaves its filter on our device, where it tells nobody anything.
+    async fn remove_follower(&self, upper: &Link) -> Result<(), Error> {
+        for filter in self.netlink.filters(upper.as_device()).await? {
+            if matches!(&filter.program, Some((name, _)) if name == bpf::FOLLOW) {
+                self.netlink
+                    .delete_filter(upper.as_device(), &filter)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn watch(follow: &mut Follow, slot: u8, see: impl Fn(&Steered)) -> Result<(), Error> {
+    let mut terminate =
+        signal::unix::signal(signal::unix::SignalKind::terminate()).map_err(Error::Start)?;
+    loop {
+        tokio::select! {
+            _ = signal::ctrl_c() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            packets = follow.next() => {
+                let packets = packets?;
+                packets.iter().filter(|packet| packet.slot == u32::from(slot)).for_each(&see);
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What is there: netchaos' own things in a namespace, put together from netlink alone.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use netchaos_common::abi::{ABI_VERSION, MAGIC, SLOTS, State};
+
+use super::{
+    error::Error,
+    ours::{Clsact, Own, Role, is_own_filter},
+};
+use crate::{
+    kernel::{
+        bpf::{self, Entry as _, Maps},
+        netlink::{Filter, Link, Netlink, Qdisc},
+    },
+    plan::{Band, Laid, PRIO_HANDLE},
+};
+
+/// A namespace as netchaos sees it.
+pub struct Observed {
+    pub links: Vec<Link>,
+    pub sites: Vec<Site>,
+}
+
+/// Everything of ours that is about one device.
+pub struct Site {
+    pub ifindex: u32,
+    /// None where the device is gone; its pairs stay behind.
+    pub device: Option<Link>,
+    pub pairs: BTreeMap<u8, Pair>,
+    /// Our filter on the device.
+    pub filter: Option<Filter>,
+    pub clsact: Clsact,
+    pub state: Known,
+}
+
+/// A private pair of devices.
+pub struct Pair {
+    pub lower: Link,
+    pub upper: Option<Link>,
+    /// Our filter on the lower device; its program holds the maps.
+    pub filter: Option<Filter>,
+    pub has_prio: bool,
+    /// The qdiscs in its bands.
+    pub bands: BTreeMap<Band, Qdisc>,
+}
+
+/// What is known of a site's experiments.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per device, and mostly the large one"
+)]
+pub enum Known {
+    /// There is no program that holds maps: remains of a call that died early.
+    Nothing,
+    /// A netchaos with another layout of the maps.
+    OtherAbi(u32),
+    /// The maps cannot be opened.
+    Closed(Arc<bpf::Error>),
+    Open {
+        maps: Maps,
+        laid: Vec<Laid>,
+        /// The last writer died on the way.
+        dirty: bool,
+    },
+}
+
+impl Observed {
+    pub async fn take(netlink: &Netlink) -> Result<Self, Error> {
+        let mut observed = Self::take_without_maps(netlink).await?;
+        for site in &mut observed.sites {
+            site.state = Known::read(site);
+        }
+        Ok(observed)
+    }
+
+    /// Devices, qdiscs and filters alone.
+    pub async fn take_without_maps(netlink: &Netlink) -> Result<Self, Error> {
+        let links = netlink.links().await?;
+        let qdiscs = netlink.qdiscs().await?;
+        let mut sites: BTreeMap<u32, Site> = BTreeMap::new();
+        for link in &links {
+            let Some(own) = Own::recognise(link) else {
+                continue;
+            };
+            let site = sites
+                .entry(own.device)
+                .or_insert_with(|| Site::empty(own.device, &links));
+            if own.role == Role::Lower {
+                let pair = Pair::observe(netlink, &links, &qdiscs, own, link).await?;
+                site.clsact = Clsact::of_alias(link.alias.as_deref());
+                site.pairs.insert(own.pair, pair);
+            }
+        }
+        let mut sites: Vec<Site> = sites.into_values().collect();
+        for site in &mut sites {
+            if let Some(device) = &site.device {
+                let filters = netlink.filters(device.as_device()).await?;
+                site.filter = filters.into_iter().find(is_own_filter);
+            }
+        }
+        Ok(Self { links, sites })
+    }
+
+    /// Whose clsact a device has, as far as a pair remembers.
+    pub fn clsact_of(&self, ifindex: u32) -> Clsact {
+        let site = self.sites.iter().find(|site| site.ifindex == ifindex);
+        site.map_or(Clsact::Found, |site| site.clsact)
+    }
+
+    /// The site of a device, taken out, or a new one.
+    pub fn site(&mut self, ifindex: u32) -> Site {
+        match self.sites.iter().position(|site| site.ifindex == ifindex) {
+            Some(found) => self.sites.swap_remove(found),
+            None => Site::empty(ifindex, &self.links),
+        }
+    }
+}
+
+impl Site {
+    fn empty(ifindex: u32, links: &[Link]) -> Self {
+        Self {
+            ifindex,
+            device: links.iter().find(|link| link.index == ifindex).cloned(),
+            pairs: BTreeMap::new(),
+            filter: None,
+            clsact: Clsact::Found,
+            state: Known::Nothing,
+        }
+    }
+
+    /// The device's name, as far as it is still known.
+    pub fn device_name(&self) -> String {
+        match &self.device {
+            Some(device) => device.name.clone(),
+            None => format!("device {} (gone)", self.ifindex),
+        }
+    }
+
+    pub fn laid(&self) -> &[Laid] {
+        match &self.state {
+            Known::Open { laid, .. } => laid,
+            _ => &[],
+        }
+    }
+
+    /// What has been taken away from under an experiment, in words.
+    pub fn missing(&self, laid: &Laid) -> Vec<String> {
+        let mut missing = Vec::new();
+        let name = self.device_name();
+        if self.device.is_none() {
+            missing.push(format!("the {name}"));
+        } else if self.filter.is_none() {
+            missing.push(format!("the classifier on {name}"));
+        }
+        match self.pairs.get(&laid.pair) {
+            None => missing.push("its pair of devices".into()),
+            Some(pair) => pair.missing(laid.band(), &mut missing),
+        }
+        missing
+    }
+}
+
+impl Pair {
+    async fn observe(
+        netlink: &Netlink,
+        links: &[Link],
+        qdiscs: &[Qdisc],
+        own: Own,
+        lower: &Link,
+    ) -> Result<Self, Error> {
+        let upper_name = Own {
+            role: Role::Upper,
+            ..own
+        };
+        let upper = links
+            .iter()
+            .find(|link| Own::recognise(link) == Some(upper_name))
+            .cloned();
+        let on_upper =
+            |qdisc: &&Qdisc| Some(qdisc.ifindex) == upper.as_ref().map(|link| link.index);
+        let bands = qdiscs
+            .iter()
+            .filter(on_upper)
+            .filter(|qdisc| qdisc.parent.0 & 0xffff_0000 == PRIO_HANDLE.0)
+            // The pfifo that prio puts into a class by itself has no handle.
+            .filter(|qdisc| qdisc.handle.0 != 0)
+            .map(|qdisc| {
+                let band = Band {
+                    pair: own.pair,
+                    band: qdisc.parent.0 as u8,
+                };
+                (band, qdisc.clone())
+            })
+            .collect();
+        Ok(Self {
+            has_prio: qdiscs
+                .iter()
+                .filter(on_upper)
+                .any(|qdisc| qdisc.kind == "prio" && qdisc.handle == PRIO_HANDLE),
+            bands,
+            filter: netlink
+                .filters(lower.as_device())
+                .await?
+                .into_iter()
+                .find(is_own_filter),
+            lower: lower.clone(),
+            upper,
+        })
+    }
+
+    fn missing(&self, band: Band, missing: &mut Vec<String>) {
+        let lower = &self.lower.name;
+        match &self.upper {
+            None => missing.push(format!("the device above {lower}")),
+            Some(upper) if !upper.is_up => missing.push(format!("{} is down", upper.name)),
+            Some(upper) if !self.has_prio => missing.push(format!("the prio of {}", upper.name)),
+            Some(upper) if !self.bands.contains_key(&band) => {
+                missing.push(format!("the qdisc in {} of {}", band.class(), upper.name));
+            }
+            Some(_) => {}
+        }
+        if self.filter.is_none() {
+            missing.push(format!("the classifier on {lower}"));
+        }
+    }
+}
+
+impl Known {
+    fn read(site: &Site) -> Self {
+        let program = site
+            .pairs
+            .values()
+            .find_map(|pair| pair.filter.as_ref()?.program.as_ref());
+        let Some((_, id)) = program else {
+            return Self::Nothing;
+        };
+        let read = || {
+            let abi = bpf::abi_of_program(*id)?;
+            if abi != (MAGIC, ABI_VERSION) {
+                return Ok(Self::OtherAbi(abi.1));
+            }
+            let maps = bpf::maps_of_program(*id)?;
+            let laid = laid(&maps)?;
+            let dirty = maps.meta.read(0)?.dirty != 0;
+            Ok(Self::Open { maps, laid, dirty })
+        };
+        read().unwrap_or_else(|error| Self::Closed(Arc::new(error)))
+    }
+}
+
+/// The experiments that a state map holds.
+fn laid(maps: &Maps) -> Result<Vec<Laid>, bpf::Error> {
+    let mut all = Vec::new();
+    for slot in 0..SLOTS as u32 {
+        let state = maps.states.read(slot)?;
+        if state.text == 0 {
+            continue;
+        }
+        let text = maps.text(state.text, state.length)?;
+        let mut laid: Laid = serde_json::from_str(&text)
+            .map_err(|error| bpf::Error::unreadable("the state map", &error))?;
+        laid.slot = slot as u8;
+        laid.created = state.created;
+        laid.going = state.phase == State::GOES;
+        all.push(laid);
+    }
+    Ok(all)
+}

@@ -1,0 +1,164 @@
+//! A pair of devices: making it, filling its bands, taking it away.
+
+use super::{
+    error::{Error, lacks},
+    observe::{Pair, Site},
+    ours::{Clsact, Own, Role},
+};
+use crate::{
+    kernel::netlink::{Device, Link, Netlink, NewLink},
+    plan::{Band, PRIO, PRIO_HANDLE},
+    qdisc::Netem,
+};
+
+/// The kernel's largest for a device; smaller than the faults' device would lose packets silently.
+const MTU: u32 = 65_535;
+/// Packets that a band may hold which has no qdisc of ours.
+const QUEUE: u32 = 1000;
+
+const NO_NETEM: &str = "without it packets cannot be delayed";
+const NO_PRIO: &str = "without it experiments cannot have bands of their own";
+const NO_MACVLAN: &str = "without it there is no device for the private tree";
+const NO_VETH: &str = "without it, and without dummy, there is no device under the private tree";
+const NO_CLSACT: &str = "without it no program sees the packets";
+
+impl Site {
+    /// Makes a pair, up and with its prio, but with no filter: nothing is steered into it yet.
+    pub(super) async fn make_pair(&mut self, netlink: &Netlink, pair: u8) -> Result<(), Error> {
+        let own = |role| Own {
+            device: self.ifindex,
+            pair,
+            role,
+        };
+        let (lower, upper) = (own(Role::Lower), own(Role::Upper));
+        let (lower_name, upper_name) = (lower.name(), upper.name());
+        let far = own(Role::FarEnd);
+        make_lower(netlink, lower, far).await?;
+        let alias = self.clsact.alias(&self.device_name());
+        netlink.set_link_alias(&lower_name, &alias).await?;
+        let lower_link = link_named(netlink, &lower_name).await?;
+        let macvlan = NewLink::Macvlan {
+            lower: lower_link.index,
+        };
+        netlink
+            .add_link(&upper_name, macvlan, upper.address(), MTU, QUEUE)
+            .await
+            .map_err(lacks("macvlan", NO_MACVLAN))?;
+        let upper_link = link_named(netlink, &upper_name).await?;
+        netlink
+            .add_root_prio(upper_link.as_device(), PRIO_HANDLE, &PRIO)
+            .await
+            .map_err(lacks("sch_prio", NO_PRIO))?;
+        netlink.set_link_up(&lower_name).await?;
+        netlink.set_link_up(&upper_name).await?;
+        netlink
+            .add_clsact(lower_link.as_device())
+            .await
+            .map_err(lacks("sch_ingress", NO_CLSACT))?;
+        let made = Pair {
+            lower: lower_link,
+            upper: Some(upper_link),
+            filter: None,
+            has_prio: true,
+            bands: Default::default(),
+        };
+        self.pairs.insert(pair, made);
+        Ok(())
+    }
+
+    /// Puts a netem into a band, or changes the one that is there in place.
+    pub(super) async fn fill_band(
+        &mut self,
+        netlink: &Netlink,
+        band: Band,
+        netem: &Netem,
+    ) -> Result<(), Error> {
+        let upper = self.upper(band.pair)?;
+        let found = self.pairs[&band.pair].bands.get(&band);
+        match found {
+            Some(qdisc) if qdisc.netem().as_ref() == Some(netem) => {}
+            Some(qdisc) if qdisc.kind == "netem" => {
+                netlink
+                    .change_netem(upper, band.class(), qdisc.handle, netem)
+                    .await?;
+            }
+            other => {
+                if let Some(foreign) = other {
+                    netlink.delete_qdisc(upper, foreign).await?;
+                }
+                netlink
+                    .add_netem(upper, band.class(), band.handle(), netem)
+                    .await
+                    .map_err(lacks("sch_netem", NO_NETEM))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_pair(&mut self, netlink: &Netlink, pair: u8) -> Result<(), Error> {
+        if let Some(gone) = self.pairs.get(&pair) {
+            // The macvlan on it goes with it, so do the qdiscs and the filter.
+            netlink.delete_link(&gone.lower).await?;
+        }
+        self.pairs.remove(&pair);
+        Ok(())
+    }
+
+    /// The device whose prio has the pair's bands.
+    pub(super) fn upper(&self, pair: u8) -> Result<Device<'_>, Error> {
+        self.pairs
+            .get(&pair)
+            .and_then(|pair| pair.upper.as_ref())
+            .map(Link::as_device)
+            .ok_or_else(|| {
+                Error::ReadBack(format!("pair {pair} of {} has gone", self.device_name()))
+            })
+    }
+
+    /// Remembers in every pair whose clsact the device has.
+    pub(super) async fn remember_clsact(
+        &mut self,
+        netlink: &Netlink,
+        clsact: Clsact,
+    ) -> Result<(), Error> {
+        let alias = clsact.alias(&self.device_name());
+        for pair in self.pairs.values() {
+            netlink.set_link_alias(&pair.lower.name, &alias).await?;
+        }
+        self.clsact = clsact;
+        Ok(())
+    }
+}
+
+/// A dummy, or one end of a veth where the kernel has no dummy.
+async fn make_lower(netlink: &Netlink, lower: Own, far: Own) -> Result<(), Error> {
+    let name = lower.name();
+    let dummy = netlink
+        .add_link(&name, NewLink::Dummy, lower.address(), MTU, QUEUE)
+        .await;
+    match dummy {
+        Err(error) if error.is_unknown_kind() => {}
+        other => return Ok(other?),
+    }
+    let far_name = far.name();
+    let veth = NewLink::Veth {
+        peer: &far_name,
+        peer_address: far.address(),
+    };
+    netlink
+        .add_link(&name, veth, lower.address(), MTU, QUEUE)
+        .await
+        .map_err(lacks("dummy and no veth", NO_VETH))?;
+    // Without its other end up it has no carrier, and without one the macvlan sends nothing.
+    netlink.set_link_up(&far_name).await?;
+    Ok(())
+}
+
+async fn link_named(netlink: &Netlink, name: &str) -> Result<Link, Error> {
+    netlink
+        .links()
+        .await?
+        .into_iter()
+        .find(|link| link.name == name)
+        .ok_or_else(|| Error::ReadBack(format!("the device {name} has gone")))
+}

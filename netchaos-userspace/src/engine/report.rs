@@ -1,0 +1,214 @@
+//! What is there, for people and programs to read.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use netchaos_common::abi::Counter;
+use serde::Serialize;
+
+use super::{
+    Session,
+    error::Error,
+    observe::{Known, Observed, Site},
+};
+use crate::{
+    experiment::Experiment,
+    kernel::{bpf::Maps, clock},
+    plan::{self, Laid},
+};
+
+/// An experiment as it stands.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    pub name: String,
+    pub device: String,
+    pub state: Standing,
+    /// What was taken away from under it, where its state is `lost`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// Seconds since 1970, UTC.
+    pub created: f64,
+    /// Seconds until it ends; none where it lasts until it is removed.
+    pub ends_in: Option<f64>,
+    /// Packets steered so far, a GSO packet counting once, and their bytes.
+    pub packets: u64,
+    pub bytes: u64,
+    /// Seconds since the first and the last of them.
+    pub first_packet_ago: Option<f64>,
+    pub last_packet_ago: Option<f64>,
+    pub spec: Experiment,
+    /// What the names among the targets stand for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, Vec<IpAddr>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    Active,
+    Paused,
+    /// Its end has passed; the next call that writes takes it away.
+    Ended,
+    /// A call died while it laid or removed it; the next call that writes finishes that.
+    Unfinished,
+    /// Somebody took something away from under it.
+    Lost,
+}
+
+/// An experiment with what the kernel holds for it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    #[serde(flatten)]
+    pub listed: Listed,
+    pub queue: Option<QueueReport>,
+    /// Differences between what the kernel should hold and what it holds.
+    pub drift: Vec<String>,
+    #[serde(skip)]
+    pub slot: u8,
+    #[serde(skip)]
+    pub upper: Option<String>,
+}
+
+/// The band and its qdisc.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueReport {
+    /// The device whose prio has the band.
+    pub device: String,
+    /// The band's class and the qdisc's handle, as tc writes them.
+    pub class: String,
+    pub handle: String,
+    pub kind: String,
+    /// Most packets that it holds at a time.
+    pub limit: u32,
+    /// Packets that it holds now, and has let through and dropped so far.
+    pub queued: u32,
+    pub sent: u64,
+    pub dropped: u64,
+}
+
+impl Session<'_> {
+    /// The experiments of the place, in the order in which packets meet them.
+    ///
+    /// # Errors
+    /// The maps cannot be opened, or were laid out by another netchaos.
+    pub async fn list(&self) -> Result<Vec<Listed>, Error> {
+        let observed = Observed::take(&self.netlink).await?;
+        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
+        let mut all = Vec::new();
+        for site in &observed.sites {
+            site.is_understood()?;
+            for laid in site.laid() {
+                all.push(site.listed(laid, now)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// One experiment with what the kernel holds for it.
+    ///
+    /// # Errors
+    /// As [`Session::list`], and where there is none of that name.
+    pub async fn show(&self, name: &str) -> Result<Shown, Error> {
+        let observed = Observed::take(&self.netlink).await?;
+        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
+        let mut names = Vec::new();
+        for site in &observed.sites {
+            site.is_understood()?;
+            for laid in site.laid() {
+                if laid.experiment.name == name {
+                    return site.shown(laid, now);
+                }
+                names.push(laid.experiment.name.as_str());
+            }
+        }
+        Err(Error::no_such_experiment(name, &names))
+    }
+}
+
+impl Site {
+    fn listed(&self, laid: &Laid, now: u64) -> Result<Listed, Error> {
+        let counter = match &self.state {
+            Known::Open { maps, .. } => maps.counter(laid.slot.into())?,
+            _ => Counter::default(),
+        };
+        let missing = self.missing(laid);
+        let ago = |moment: u64| (moment != 0).then(|| seconds(now.saturating_sub(moment)));
+        Ok(Listed {
+            name: laid.experiment.name.clone(),
+            device: self.device_name(),
+            state: self.standing(laid, now, &missing),
+            missing,
+            created: seconds(laid.created),
+            ends_in: laid.ends.map(|end| seconds(end.saturating_sub(now))),
+            packets: counter.packets,
+            bytes: counter.bytes,
+            first_packet_ago: ago(counter.first),
+            last_packet_ago: ago(counter.last),
+            spec: laid.experiment.clone(),
+            addresses: laid.addresses.clone(),
+        })
+    }
+
+    fn standing(&self, laid: &Laid, now: u64, missing: &[String]) -> Standing {
+        let is_dirty = matches!(self.state, Known::Open { dirty: true, .. });
+        if laid.has_expired(now) {
+            Standing::Ended
+        } else if is_dirty || laid.going {
+            Standing::Unfinished
+        } else if !missing.is_empty() {
+            Standing::Lost
+        } else if laid.experiment.paused {
+            Standing::Paused
+        } else {
+            Standing::Active
+        }
+    }
+
+    fn shown(&self, laid: &Laid, now: u64) -> Result<Shown, Error> {
+        let listed = self.listed(laid, now)?;
+        let pair = self.pairs.get(&laid.pair);
+        let upper = pair.and_then(|pair| pair.upper.as_ref());
+        let qdisc = pair.and_then(|pair| pair.bands.get(&laid.band()));
+        let queue = qdisc.zip(upper).map(|(qdisc, upper)| QueueReport {
+            device: upper.name.clone(),
+            class: laid.band().class().to_string(),
+            handle: qdisc.handle.to_string(),
+            kind: qdisc.kind.clone(),
+            limit: qdisc.netem().map_or(0, |netem| netem.limit),
+            queued: qdisc.statistics.queued,
+            sent: qdisc.statistics.packets,
+            dropped: qdisc.statistics.drops,
+        });
+        let mut drift = listed.missing.clone();
+        let wanted = plan::netem::of(&laid.experiment.fault);
+        if let Some(found) = qdisc.and_then(|qdisc| qdisc.netem())
+            && found != wanted
+        {
+            drift.push(format!("the netem should be {wanted:?} and is {found:?}"));
+        }
+        if let Known::Open { maps, .. } = &self.state {
+            drift.extend(self.drift_of_tables(maps)?);
+        }
+        Ok(Shown {
+            listed,
+            queue,
+            drift,
+            slot: laid.slot,
+            upper: upper.map(|upper| upper.name.clone()),
+        })
+    }
+
+    fn drift_of_tables(&self, maps: &Maps) -> Result<Option<String>, Error> {
+        let held = super::tables::read(maps)?;
+        let wanted = plan::desired(self.laid()).tables;
+        let differing = held.changes_to(&wanted).len() + usize::from(held.all != wanted.all);
+        Ok((differing != 0)
+            .then(|| format!("{differing} entries of the maps are not as they should be")))
+    }
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    Duration::from_nanos(nanoseconds).as_secs_f64()
+}

@@ -1,0 +1,287 @@
+//! From one state of a device to another.
+//!
+//! The order is what keeps the promises. First what nobody is steered to yet (pairs, bands); then
+//! the journal: the state map says what is to be, so that a call that dies from here on is
+//! finished by the next one; then the tables and their one switch; then, for what goes, the wait
+//! for the packets on their way, and only then the end of its band. The filter on the device
+//! comes last of all and goes first of all.
+
+use std::time::Duration;
+
+use netchaos_common::abi::{self, SLOTS, Steer};
+
+use super::{
+    attach::Fresh,
+    error::Error,
+    journal,
+    observe::{Known, Pair, Site},
+    tables,
+};
+use crate::{
+    kernel::{
+        bpf::{Capacity, Classifier, Entry as _, Maps},
+        netlink::Netlink,
+    },
+    plan::{self, Band, Desired, Laid, Tables},
+};
+
+/// How long the packets of a removed experiment are waited for beyond its own delay.
+const PATIENCE_WITH_PACKETS: Duration = Duration::from_secs(2);
+/// And at the longest, whatever its delay.
+const LONGEST_DRAIN: Duration = Duration::from_secs(60);
+
+impl Site {
+    /// Makes the kernel hold `new`. Experiments in it that are marked as going are taken away;
+    /// their packets are waited for, unless it is to be `at_once`. Gives back how many packets
+    /// were thrown away with their bands.
+    ///
+    /// # Errors
+    /// Something was refused on the way: the device is in between, and the caller puts the old
+    /// state back.
+    pub(super) async fn turn_into(
+        &mut self,
+        netlink: &Netlink,
+        new: Vec<Laid>,
+        at_once: bool,
+    ) -> Result<u32, Error> {
+        let desired = plan::desired(&new);
+        for band in desired.bands.keys() {
+            if self.pairs.get(&band.pair).is_none_or(Pair::is_broken) {
+                self.delete_pair(netlink, band.pair).await?;
+                self.make_pair(netlink, band.pair).await?;
+            }
+        }
+        for (band, netem) in &desired.bands {
+            self.fill_band(netlink, *band, netem).await?;
+        }
+        let is_last = desired.bands.is_empty();
+        let fresh = if is_last {
+            None
+        } else {
+            self.open_maps(&desired, &new)?
+        };
+        if matches!(self.state, Known::Open { .. }) {
+            self.write_journal(&new)?;
+            self.write_tables(&new, &desired)?;
+        }
+        if !is_last {
+            self.attach(netlink, fresh).await?;
+        }
+        let flushed = self.wait_for_what_goes(netlink, &new, at_once).await?;
+        let (going, staying): (Vec<_>, Vec<_>) = new.into_iter().partition(|laid| laid.going);
+        if staying.is_empty() {
+            self.take_down(netlink).await?;
+            return Ok(flushed);
+        }
+        self.delete_left_over_bands(netlink, &desired).await?;
+        self.read_back(netlink, &desired).await?;
+        self.forget(&going, staying)?;
+        Ok(flushed)
+    }
+
+    pub(super) fn maps(&mut self) -> Result<&mut Maps, Error> {
+        match &mut self.state {
+            Known::Open { maps, .. } => Ok(maps),
+            _ => Err(Error::ReadBack("the maps have gone".into())),
+        }
+    }
+
+    /// Sees to it that there are maps with enough room. Where new ones have to be loaded, the
+    /// programs that use them are given back, to replace the attached ones.
+    fn open_maps(&mut self, desired: &Desired, new: &[Laid]) -> Result<Option<Fresh>, Error> {
+        let needed = needed_room(&desired.tables, new);
+        let old = match std::mem::replace(&mut self.state, Known::Nothing) {
+            Known::Open { maps, laid, dirty }
+                if self.filter.is_some() && maps.has_room(&needed) =>
+            {
+                self.state = Known::Open { maps, laid, dirty };
+                return Ok(None);
+            }
+            // The filter on the device was taken away and its program with it, or the maps are
+            // full: new programs come with new maps.
+            Known::Open { maps, .. } => Some(maps),
+            _ => None,
+        };
+        let Classifier { programs, mut maps } = Classifier::load(&with_spare(needed))?;
+        maps.meta.write(0, journal::meta(true))?;
+        let device = abi::Device {
+            ifindex: self.ifindex,
+            layer3: self
+                .device
+                .as_ref()
+                .is_some_and(|link| link.is_layer3)
+                .into(),
+        };
+        maps.device.write(0, device)?;
+        if let Some(old) = old {
+            // Packets are on their laps with marks that the old programs gave.
+            maps.copy_priorities(&old)?;
+            for slot in 0..SLOTS as u32 {
+                maps.set_counter(slot, old.counter(slot)?)?;
+            }
+        }
+        self.state = Known::Open {
+            maps,
+            laid: Vec::new(),
+            dirty: false,
+        };
+        Ok(Some(programs))
+    }
+
+    /// Steers and tables, with the switch at their end.
+    fn write_tables(&mut self, new: &[Laid], desired: &Desired) -> Result<(), Error> {
+        let mut steers = Vec::new();
+        for laid in new.iter().filter(|laid| !laid.going) {
+            let steer = Steer {
+                ends: laid.ends.unwrap_or(0),
+                classid: laid.band().class().0,
+                ifindex: self.upper(laid.pair)?.index,
+            };
+            steers.push((u32::from(laid.slot), steer));
+        }
+        let Known::Open { maps, laid, dirty } = &mut self.state else {
+            return Err(Error::ReadBack("the maps have gone".into()));
+        };
+        for (slot, steer) in steers {
+            if maps.steers.read(slot)? != steer {
+                maps.steers.write(slot, steer)?;
+            }
+        }
+        let old = if *dirty {
+            tables::read(maps)?
+        } else {
+            plan::desired(laid).tables
+        };
+        tables::switch(maps, &old, &desired.tables, desired.live)
+    }
+
+    /// Waits for the packets in the bands of what goes.
+    async fn wait_for_what_goes(
+        &mut self,
+        netlink: &Netlink,
+        new: &[Laid],
+        at_once: bool,
+    ) -> Result<u32, Error> {
+        let going = || new.iter().filter(|laid| laid.going);
+        let bands: Vec<Band> = going().map(Laid::band).collect();
+        let longest = going()
+            .map(|laid| laid.experiment.fault.delay.latency + laid.experiment.fault.delay.jitter)
+            .max()
+            .unwrap_or_default();
+        let bound = if at_once {
+            Duration::ZERO
+        } else {
+            (longest + PATIENCE_WITH_PACKETS).min(LONGEST_DRAIN)
+        };
+        if bands.is_empty() {
+            return Ok(0);
+        }
+        self.drain(netlink, &bands, bound).await
+    }
+
+    /// Clears what the maps say of the experiments that have gone, and ends the journal's entry.
+    fn forget(&mut self, going: &[Laid], staying: Vec<Laid>) -> Result<(), Error> {
+        let maps = self.maps()?;
+        for laid in going {
+            let slot = u32::from(laid.slot);
+            maps.steers.write(slot, Steer::default())?;
+            maps.set_counter(slot, abi::Counter::default())?;
+        }
+        self.close_journal(going, staying)
+    }
+
+    /// Takes everything of ours away from the device.
+    pub(super) async fn take_down(&mut self, netlink: &Netlink) -> Result<(), Error> {
+        self.detach(netlink).await?;
+        let pairs: Vec<u8> = self.pairs.keys().copied().collect();
+        for pair in pairs {
+            self.delete_pair(netlink, pair).await?;
+        }
+        self.state = Known::Nothing;
+        Ok(())
+    }
+
+    /// Deletes the qdiscs, and the pairs, that no experiment is in.
+    async fn delete_left_over_bands(
+        &mut self,
+        netlink: &Netlink,
+        desired: &Desired,
+    ) -> Result<(), Error> {
+        let used = |pair: u8| desired.bands.keys().any(|band| band.pair == pair);
+        let unused: Vec<u8> = self
+            .pairs
+            .keys()
+            .copied()
+            .filter(|pair| !used(*pair))
+            .collect();
+        for pair in unused {
+            self.delete_pair(netlink, pair).await?;
+        }
+        for (number, pair) in &self.pairs {
+            let left_over = pair
+                .bands
+                .iter()
+                .filter(|(band, _)| !desired.bands.contains_key(band));
+            for (_, qdisc) in left_over {
+                netlink.delete_qdisc(self.upper(*number)?, qdisc).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what the kernel holds with what it was told to hold.
+    async fn read_back(&self, netlink: &Netlink, desired: &Desired) -> Result<(), Error> {
+        let qdiscs = netlink.qdiscs().await?;
+        for (band, netem) in &desired.bands {
+            let upper = self.upper(band.pair)?;
+            let found = qdiscs
+                .iter()
+                .find(|qdisc| qdisc.ifindex == upper.index && qdisc.parent == band.class())
+                .and_then(|qdisc| qdisc.netem());
+            if found.as_ref() != Some(netem) {
+                return Err(Error::ReadBack(format!(
+                    "{} of {} should be {netem:?} and is {found:?}",
+                    band.class(),
+                    upper.name
+                )));
+            }
+        }
+        let Known::Open { maps, .. } = &self.state else {
+            return Err(Error::ReadBack("the maps have gone".into()));
+        };
+        let commit = tables::current(maps)?;
+        if commit.live != desired.live || commit.all != desired.tables.all {
+            return Err(Error::ReadBack("another commit is in force".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Pair {
+    /// Nothing can be steered into it as it stands.
+    fn is_broken(&self) -> bool {
+        !self.has_prio || self.upper.as_ref().is_none_or(|upper| !upper.is_up)
+    }
+}
+
+/// Entries that the maps need for the tables and the texts.
+fn needed_room(tables: &Tables, new: &[Laid]) -> Capacity {
+    Capacity {
+        hosts: tables.hosts.len() as u32,
+        prefixes: tables.prefixes.len() as u32,
+        chunks: journal::chunks(new),
+    }
+}
+
+/// Maps are made with room to grow: what is there may double before new ones are needed. A trie
+/// takes memory for what is in it only, so it gets plenty; it needs some in any case, since an old
+/// kernel wants a free entry even to overwrite one (before 6.13).
+fn with_spare(needed: Capacity) -> Capacity {
+    let grown =
+        |entries: u32, least: u32| (entries.saturating_mul(2)).max(least).next_power_of_two();
+    Capacity {
+        hosts: grown(needed.hosts, 4096),
+        prefixes: grown(needed.prefixes, 1 << 16),
+        chunks: grown(needed.chunks, 256),
+    }
+}

@@ -1,0 +1,111 @@
+//! From the text of a file to experiments: which kind each document is, and who reads it.
+
+use super::{
+    Experiment, native, networkchaos,
+    problem::{Invalid, Problems},
+    target::Target,
+    yaml::{self, Field, Fields, Sink},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// One experiment of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub experiment: Experiment,
+    /// What is legal and still worth a word, such as fields that have no meaning here.
+    pub notes: Vec<String>,
+}
+
+/// Reads all experiments of a YAML or JSON file: native manifests and Chaos Mesh's `NetworkChaos`,
+/// as documents of their own, as items of a list, or as those of a Kubernetes `List`.
+///
+/// # Errors
+/// Every problem of the file, with `file_name`, line and field, in the order of the text. A file
+/// without any experiment is one, too.
+pub fn read(file_name: &str, text: &str) -> Result<Vec<Document>, Problems> {
+    let sink = Sink::new(file_name);
+    let mut documents = Vec::new();
+    for root in &yaml::parse(text, &sink) {
+        read_node(&Field::root(&sink, root), &mut documents);
+    }
+    if documents.is_empty() && sink.is_empty() {
+        let invalid = Invalid::field("holds no experiment", Some(KINDS.to_owned()));
+        sink.add(None, "", invalid);
+    }
+    match sink.into_problems() {
+        None => Ok(documents),
+        Some(problems) => Err(problems),
+    }
+}
+
+const KINDS: &str = "apiVersion chaos-mesh.org/v1alpha1 with kind NetworkChaos, or apiVersion \
+     netchaos/v1 with kind Experiment";
+
+fn read_node(node: &Field, documents: &mut Vec<Document>) {
+    if node.is_null() {
+        return;
+    }
+    if node.is_sequence() {
+        for item in node.items().unwrap_or_default() {
+            read_node(&item, documents);
+        }
+    } else if let Some(fields) = node.fields() {
+        read_document(&fields, documents);
+    }
+}
+
+fn read_document(fields: &Fields, documents: &mut Vec<Document>) {
+    let api_version = fields.require("apiVersion", KINDS);
+    let kind = fields.require("kind", KINDS);
+    let version_text = api_version.as_ref().and_then(Field::string);
+    let kind_text = kind.as_ref().and_then(Field::string);
+    // Each of the two says alone what was meant, so that the rest can be judged as well.
+    match (version_text, kind_text) {
+        (Some("v1"), Some("List")) => {
+            // What `kubectl get -o yaml` prints.
+            let items = fields.require("items", "a list of manifests");
+            for item in items.and_then(|field| field.items()).unwrap_or_default() {
+                read_node(&item, documents);
+            }
+        }
+        (_, Some(networkchaos::KIND)) | (Some(networkchaos::API_VERSION), None) => {
+            expect(api_version.as_ref(), networkchaos::API_VERSION);
+            documents.extend(networkchaos::read(fields));
+        }
+        (_, Some(native::KIND)) | (Some(native::API_VERSION), None) => {
+            expect(api_version.as_ref(), native::API_VERSION);
+            documents.extend(native::read(fields));
+        }
+        (Some(networkchaos::API_VERSION), _) => expect(kind.as_ref(), networkchaos::KIND),
+        (Some(native::API_VERSION), _) => expect(kind.as_ref(), native::KIND),
+        (Some(_), _) => expect(api_version.as_ref(), KINDS),
+        (None, _) => {}
+    }
+}
+
+fn expect(field: Option<&Field>, allowed: &str) {
+    let Some(field) = field else {
+        return;
+    };
+    match field.shown() {
+        Some(text) if text != allowed => {
+            field.refuse(Invalid::value(text, "is not read by netchaos", allowed));
+        }
+        _ => {}
+    }
+}
+
+/// Reads a list of targets. None if it is not a list, or one of them is wrong.
+pub(super) fn read_targets(
+    list: &Field,
+    parse: fn(&str) -> Result<Target, Invalid>,
+) -> Option<Vec<Target>> {
+    // YAML takes [2001:db8::1]:443 without quotes for a list.
+    const ALLOWED: &str = "a string; one that begins with [ needs quotes: \"[2001:db8::1]:443\"";
+    let read = |item: &Field| item.accept(parse(item.text(ALLOWED)?));
+    // All of them are read before the first one that is wrong ends it.
+    let targets: Vec<Option<Target>> = list.items()?.iter().map(read).collect();
+    targets.into_iter().collect()
+}

@@ -1,0 +1,310 @@
+//! All tests: on paper (unit), on this machine's kernel (host), on real kernels (vm); and one summary of them.
+
+mod results;
+pub mod runner;
+
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::build;
+use crate::ctx::{Ctx, as_root};
+use crate::setup::kernels::Kernel;
+use crate::setup::packages;
+use crate::setup::toolchain::Toolchain;
+use crate::ui;
+use crate::vm;
+use results::{Counts, Failure, Results};
+use runner::RunnerArgs;
+
+/// The kernels that tests run on when none is named.
+const KERNELS: [&str; 2] = ["6.1", "6.12"];
+/// From this version on a kernel has everything that the tests use.
+const ALL_MUST_RUN_FROM: (u32, u32) = (6, 1);
+/// The packages with unit tests. The eBPF one is compiled for the host here, as an empty program.
+const UNIT_PACKAGES: [&str; 4] = [
+    "netchaos-common",
+    "netchaos-userspace",
+    "netchaos-ebpf",
+    "xtask",
+];
+
+/// Which tests to run.
+#[derive(Args)]
+pub struct TestArgs {
+    /// unit, host or vm (all of them without one); then: only tests with FILTER in their name
+    #[arg(value_name = "unit|host|vm] [FILTER", num_args = 0..=2)]
+    words: Vec<String>,
+    /// Kernels to test on, as for `vm`; may be repeated [default: 6.1 and 6.12]
+    #[arg(long)]
+    kernel: Vec<String>,
+    #[command(flatten)]
+    machine: crate::MachineArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Unit,
+    Host,
+    Vm,
+}
+
+const STAGES: [(&str, Stage); 3] = [
+    ("unit", Stage::Unit),
+    ("host", Stage::Host),
+    ("vm", Stage::Vm),
+];
+
+/// The stages and the filter that the words mean.
+fn meant(words: &[String]) -> Result<(Vec<Stage>, Option<&str>)> {
+    let all = || STAGES.map(|(_, stage)| stage).to_vec();
+    let stage = |word: &String| {
+        STAGES
+            .iter()
+            .find(|(name, _)| name == word)
+            .map(|(_, stage)| vec![*stage])
+    };
+    match words {
+        [] => Ok((all(), None)),
+        [word] => {
+            Ok(stage(word).map_or_else(|| (all(), Some(word.as_str())), |stages| (stages, None)))
+        }
+        [word, filter] => match stage(word) {
+            Some(stages) => Ok((stages, Some(filter))),
+            None => bail!("{word} is none of unit, host, vm"),
+        },
+        _ => bail!("one stage and one filter at most"),
+    }
+}
+
+/// Runs the tests and prints the summary; the last line of stdout has the totals.
+///
+/// # Errors
+/// When the words make no sense. What fails later is in the summary.
+pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<ExitCode> {
+    let (stages, filter) = meant(&args.words)?;
+    let mut all: Vec<Results> = Vec::new();
+    let ready =
+        Toolchain::ready(ctx).and_then(|toolchain| Ok((args.machine.netchaos(ctx)?, toolchain)));
+    match ready {
+        Err(error) => {
+            let mut results = Results::new("build", true);
+            results.end(Some(Failure::Certain(format!("{error:#}"))));
+            all.push(results);
+        }
+        Ok((netchaos, toolchain)) => {
+            let run = Run {
+                ctx,
+                toolchain,
+                netchaos,
+                filter,
+                args,
+            };
+            for stage in stages {
+                all.extend(run.stage(stage));
+            }
+        }
+    }
+    Ok(summarize(&all))
+}
+
+struct Run<'a> {
+    ctx: &'a Ctx,
+    toolchain: Toolchain,
+    netchaos: PathBuf,
+    filter: Option<&'a str>,
+    args: &'a TestArgs,
+}
+
+impl Run<'_> {
+    fn stage(&self, stage: Stage) -> Vec<Results> {
+        match stage {
+            Stage::Unit => vec![self.unit()],
+            Stage::Host => vec![self.host()],
+            Stage::Vm => self.vms(),
+        }
+    }
+
+    fn unit(&self) -> Results {
+        let mut results = Results::new("unit", false);
+        announce(&results.stage);
+        let mut command = self.toolchain.cargo(self.ctx);
+        command.args(["test", "--no-fail-fast"]);
+        command.args(UNIT_PACKAGES.iter().flat_map(|package| ["-p", package]));
+        command.args(["--", "--show-output"]).args(self.filter);
+        let outcome = follow(&mut command, &mut results);
+        results.end(failure(
+            outcome,
+            "cargo test failed before or after the tests",
+        ));
+        results
+    }
+
+    fn host(&self) -> Results {
+        let mut results = Results::new("host", false);
+        announce(&results.stage);
+        let outcome = self.host_in(&mut results);
+        results.end(failure(outcome, "the tests ended with an error"));
+        results
+    }
+
+    fn host_in(&self, results: &mut Results) -> Result<bool> {
+        packages::network_tools(self.ctx)?;
+        let words = self.runner("host_")?;
+        let mut command = as_root(&words[0])?;
+        follow(command.args(&words[1..]), results)
+    }
+
+    fn runner(&self, prefix: &str) -> Result<Vec<PathBuf>> {
+        let tests = build::tests(self.ctx, &self.toolchain, prefix)?;
+        let binaries = tests.into_iter().map(|test| test.path).collect();
+        RunnerArgs::command(&self.netchaos, self.filter, binaries)
+    }
+
+    fn vms(&self) -> Vec<Results> {
+        let named = &self.args.kernel;
+        let kernels = if named.is_empty() {
+            KERNELS.map(String::from).to_vec()
+        } else {
+            named.clone()
+        };
+        kernels.iter().map(|which| self.vm(which)).collect()
+    }
+
+    fn vm(&self, which: &str) -> Results {
+        let kernel = Kernel::named(self.ctx, which);
+        let all_must_run = kernel
+            .as_ref()
+            .is_ok_and(|kernel| version(&kernel.release) >= Some(ALL_MUST_RUN_FROM));
+        let mut results = Results::new(format!("vm {which}"), all_must_run);
+        announce(&results.stage);
+        let outcome = kernel.and_then(|kernel| self.vm_in(&kernel, &mut results));
+        results.end(failure(outcome, "the tests ended with an error"));
+        results
+    }
+
+    fn vm_in(&self, kernel: &Kernel, results: &mut Results) -> Result<bool> {
+        let command = self.runner("vm_")?;
+        let binaries = u32::try_from(command.len())?;
+        let request = vm::Request {
+            command: command.into_iter().map(Into::into).collect(),
+            netchaos: self.netchaos.clone(),
+            bound: Some(runner::BOUND * binaries),
+        };
+        let mut sink = |stream, bytes: &[u8]| {
+            if stream == vm::Stream::Out {
+                results.feed(bytes);
+            }
+            vm::pass_on(stream, bytes)
+        };
+        let code = vm::run(
+            self.ctx,
+            kernel,
+            &self.args.machine.options(),
+            &request,
+            &mut sink,
+        )?;
+        Ok(code == 0)
+    }
+}
+
+fn announce(stage: &str) {
+    println!("\n== {stage}");
+}
+
+/// Runs `command` with its outputs in one stream, as the tests' own words and the runner's belong together in time.
+fn follow(command: &mut Command, results: &mut Results) -> Result<bool> {
+    let (mut reader, writer) = std::io::pipe()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {}", ui::shown(command)))?;
+    // The command holds the pipe's other end; reading would never come to an end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut buffer = [0; 8192];
+    while let count @ 1.. = reader.read(&mut buffer)? {
+        std::io::stdout()
+            .write_all(&buffer[..count])
+            .and_then(|()| std::io::stdout().flush())?;
+        results.feed(&buffer[..count]);
+    }
+    Ok(child.wait()?.success())
+}
+
+fn failure(outcome: Result<bool>, no_success: &str) -> Option<Failure> {
+    match outcome {
+        Ok(true) => None,
+        Ok(false) => Some(Failure::Unexplained(no_success.into())),
+        Err(error) => Some(Failure::Certain(format!("{error:#}"))),
+    }
+}
+
+/// `6.12.117+deb12-cloud-amd64` is 6.12.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+fn summarize(all: &[Results]) -> ExitCode {
+    let mut total = Counts::default();
+    println!("\n== summary");
+    for results in all {
+        println!("{}: {}", results.stage, results.counts);
+        total += results.counts;
+    }
+    for results in all {
+        for test in &results.not_run {
+            println!("not run: {}: {test}", results.stage);
+        }
+    }
+    for results in all {
+        for test in &results.failures {
+            println!("failed: {}: {test}", results.stage);
+        }
+    }
+    if total == Counts::default() {
+        println!("failed: no test ran at all");
+    }
+    println!("{total}");
+    if total.failed > 0 || total == Counts::default() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_word_is_a_stage_or_a_filter() {
+        let all = vec![Stage::Unit, Stage::Host, Stage::Vm];
+        assert_eq!(meant(&[]).unwrap(), (all.clone(), None));
+        assert_eq!(meant(&words(&["vm"])).unwrap(), (vec![Stage::Vm], None));
+        assert_eq!(meant(&words(&["delay"])).unwrap(), (all, Some("delay")));
+        assert_eq!(
+            meant(&words(&["host", "vm"])).unwrap(),
+            (vec![Stage::Host], Some("vm"))
+        );
+        assert!(meant(&words(&["delay", "loss"])).is_err());
+    }
+
+    #[test]
+    fn releases_compare_by_their_version() {
+        assert_eq!(version("6.12.117+deb12-cloud-amd64"), Some((6, 12)));
+        assert!(version("5.10.0-46-cloud-amd64") < Some(ALL_MUST_RUN_FROM));
+        assert!(version("6.1.0-56-cloud-amd64") >= Some(ALL_MUST_RUN_FROM));
+        assert_eq!(version("unknown"), None);
+    }
+}
