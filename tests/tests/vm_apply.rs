@@ -81,6 +81,8 @@ fn applied_twice_is_once_and_a_changed_manifest_changes_in_place() {
             list.as_array().map(Vec::len).expect("an array")
         };
         apply("100ms", "['10.77.0.3']");
+        // By then the kernel has settled what state the new devices are in.
+        assert_about(lab, "10.77.0.3", 100);
         let before = Snapshot::of(&lab.client);
         apply("100ms", "['10.77.0.3']");
         Snapshot::of(&lab.client).assert_same_as(&before);

@@ -91,9 +91,7 @@ impl Site {
     fn open_maps(&mut self, desired: &Desired, new: &[Laid]) -> Result<Option<Fresh>, Error> {
         let needed = needed_room(&desired.tables, new);
         let old = match std::mem::replace(&mut self.state, Known::Nothing) {
-            Known::Open { maps, laid, dirty }
-                if self.filter.is_some() && maps.has_room(&needed) =>
-            {
+            Known::Open { maps, laid, dirty } if self.seat.is_some() && maps.has_room(&needed) => {
                 self.state = Known::Open { maps, laid, dirty };
                 return Ok(None);
             }
