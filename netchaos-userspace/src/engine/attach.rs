@@ -64,8 +64,7 @@ impl Site {
                 return Ok(bpf::replace(egress, name, Hook::Egress, filter.handle)?);
             }
             Some(Seat::Tcx(id)) => return Ok(tcx::replace(egress, *id, device.index)?),
-            // Whoever is at tcx comes before clsact, and may let nothing through to it.
-            None if !tcx::programs(name).is_empty() => {
+            None if tcx::programs(name).is_some() => {
                 return Ok(tcx::attach(egress, device.index)?);
             }
             None => {}
@@ -130,7 +129,7 @@ pub(super) async fn seat(netlink: &Netlink, device: Device<'_>) -> Result<Option
 }
 
 fn own_at_tcx(device: Device<'_>) -> Option<u32> {
-    let programs = tcx::programs(device.name);
+    let programs = tcx::programs(device.name)?;
     programs
         .into_iter()
         .find(|(name, _)| name == bpf::EGRESS)
