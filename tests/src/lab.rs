@@ -77,8 +77,8 @@ impl Lab {
     /// # Panics
     /// When the test fails, or cannot run where it must, or leaves something behind.
     #[track_caller]
-    pub fn test(name: &str, more: &[Need], test: impl FnOnce(&mut Self)) {
-        if !can_run(name, &[DELAY, more].concat()) {
+    pub fn test(more: &[Need], test: impl FnOnce(&mut Self)) {
+        if !can_run(&[DELAY, more].concat()) {
             return;
         }
         let mut lab = Self::new();

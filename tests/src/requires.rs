@@ -1,7 +1,7 @@
 //! What a test needs of the kernel. A test that cannot run says so where nobody overlooks it, and
 //! fails on a kernel that must have what it needs.
 
-use std::{collections::BTreeMap, io::Write as _, sync::Mutex};
+use std::{collections::BTreeMap, io::Write as _, sync::Mutex, thread};
 
 use crate::{
     command::{run, words},
@@ -62,14 +62,18 @@ impl Need {
     }
 }
 
-/// Whether `test` can run here. If not, that has been said on stderr, past the test harness.
+/// Whether the calling test can run here. If not, that has been said on stderr, past the test
+/// harness.
 ///
 /// # Panics
 /// When it cannot run in a VM of ours, where it must.
-pub fn can_run(test: &str, needs: &[Need]) -> bool {
+pub fn can_run(needs: &[Need]) -> bool {
     let Some(why) = reason_against(needs) else {
         return true;
     };
+    // The harness calls a test's thread by the test's name.
+    let thread = thread::current();
+    let test = thread.name().expect("a test's thread has a name");
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("/proc is mounted");
     assert_ne!(host.trim(), VM, "{test} must run in this VM: {why}");
     // Not eprintln!, which the test harness swallows when a test passes.

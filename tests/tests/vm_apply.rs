@@ -36,7 +36,7 @@ const TARGETS: &str = "['db.lab', '10.77.0.6/31', '10.77.0.5:7002']";
 
 #[test]
 fn a_manifest_delays_its_external_targets_and_says_that_the_selector_is_not_used() {
-    Lab::test("vm_apply::targets", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.write_etc("hosts", "10.77.0.3 db.lab\nfd77::3 db.lab\n");
         lab.netchaos_with_input("apply -f -", &manifest("100ms", TARGETS, ""))
             .ok()
@@ -71,7 +71,7 @@ fn a_manifest_delays_its_external_targets_and_says_that_the_selector_is_not_used
 
 #[test]
 fn applied_twice_is_once_and_a_changed_manifest_changes_in_place() {
-    Lab::test("vm_apply::twice", &[], |lab| {
+    Lab::test(&[], |lab| {
         let apply = |latency: &str, targets: &str| {
             lab.netchaos_with_input("apply -f -", &manifest(latency, targets, ""))
                 .ok();
@@ -112,7 +112,7 @@ fn assert_about(lab: &Lab, to: &str, delay: u64) {
 
 #[test]
 fn three_mistakes_are_all_named_with_their_lines_and_nothing_changes() {
-    Lab::test("vm_apply::mistakes", &[], |lab| {
+    Lab::test(&[], |lab| {
         let wrong = manifest("10 parsecs", "['10.77.0.0/64']", "")
             .replace("direction: to", "direction: sideways");
         let refused = lab
@@ -140,7 +140,7 @@ fn three_mistakes_are_all_named_with_their_lines_and_nothing_changes() {
 
 #[test]
 fn one_wrong_document_keeps_the_right_one_beside_it_from_being_applied() {
-    Lab::test("vm_apply::documents", &[], |lab| {
+    Lab::test(&[], |lab| {
         let right = manifest("100ms", "['10.77.0.3']", "");
         let other = manifest("50ms", "['10.77.0.4']", "").replace("web-delay", "other");
         let wrong = other.replace("'50ms'", "'soon'");
@@ -157,7 +157,7 @@ fn one_wrong_document_keeps_the_right_one_beside_it_from_being_applied() {
 
 #[test]
 fn an_empty_target_list_is_an_error_and_never_all_traffic() {
-    Lab::test("vm_apply::empty", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos_with_input("apply -f -", &manifest("100ms", "[]", ""))
             .fails_with(1)
             .says(&["externalTargets"]);
@@ -168,7 +168,7 @@ fn an_empty_target_list_is_an_error_and_never_all_traffic() {
 
 #[test]
 fn valid_fields_that_are_not_supported_are_errors_that_say_so() {
-    Lab::test("vm_apply::unsupported", &[], |lab| {
+    Lab::test(&[], |lab| {
         let good = manifest("100ms", "['10.77.0.3']", "");
         for (field, text) in [
             ("action", good.replace("action: delay", "action: partition")),
@@ -198,7 +198,7 @@ fn valid_fields_that_are_not_supported_are_errors_that_say_so() {
 
 #[test]
 fn the_pause_annotation_lays_it_down_without_effect() {
-    Lab::test("vm_apply::pause", &[], |lab| {
+    Lab::test(&[], |lab| {
         let paused = "\n  annotations:\n    experiment.chaos-mesh.org/pause: 'true'";
         lab.netchaos_with_input("apply -f -", &manifest("100ms", "['10.77.0.3']", paused))
             .ok();
@@ -212,7 +212,7 @@ fn the_pause_annotation_lays_it_down_without_effect() {
 
 #[test]
 fn a_dry_run_of_a_manifest_prints_and_changes_nothing() {
-    Lab::test("vm_apply::dry_run", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos_with_input(
             "apply -f - --dry-run",
             &manifest("100ms", "['10.77.0.3']", ""),

@@ -20,7 +20,7 @@ fn refused(done: Done) -> Done {
 
 #[test]
 fn wrong_input_is_refused_and_changes_nothing() {
-    Lab::test("vm_cli::wrong", &[], |lab| {
+    Lab::test(&[], |lab| {
         for usage in [
             "",
             "add",
@@ -81,7 +81,7 @@ fn wrong_input_is_refused_and_changes_nothing() {
 
 #[test]
 fn all_wrong_parameters_are_told_at_once() {
-    Lab::test("vm_cli::all_at_once", &[], |lab| {
+    Lab::test(&[], |lab| {
         refused(lab.netchaos("add slow --delay soon --jitter never --to 10.77.0.0/40 1.2.3.4:x"))
             .says(&["soon", "never", "10.77.0.0/40", "1.2.3.4:x"]);
     });
@@ -89,7 +89,7 @@ fn all_wrong_parameters_are_told_at_once() {
 
 #[test]
 fn no_such_place_is_refused() {
-    Lab::test("vm_cli::place", &[], |_| {
+    Lab::test(&[], |_| {
         let add = ["add", "slow", "--delay", "100ms", "--to", "10.77.0.3"];
         for (place, says) in [
             (["--netns", "nct-nowhere"], "nct-nowhere"),
@@ -103,7 +103,7 @@ fn no_such_place_is_refused() {
 
 #[test]
 fn a_name_is_used_once_in_a_place() {
-    Lab::test("vm_cli::name", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
         let before = Snapshot::of(&lab.client);
         lab.netchaos("add slow --delay 200ms --to 10.77.0.4")
@@ -131,7 +131,7 @@ fn a_name_is_used_once_in_a_place() {
 
 #[test]
 fn a_dry_run_prints_tree_and_maps_and_changes_nothing() {
-    Lab::test("vm_cli::dry_run", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --jitter 7ms --to 10.77.0.3 fd77::/64 --dry-run")
             .ok()
             .says(&["prio", "netem", "100ms", "7ms", "10.77.0.3", "fd77::/64"]);
@@ -148,7 +148,7 @@ fn a_dry_run_prints_tree_and_maps_and_changes_nothing() {
 
 #[test]
 fn list_and_show_tell_what_is_there_and_what_it_has_hit() {
-    Lab::test("vm_cli::list", &[], |lab| {
+    Lab::test(&[], |lab| {
         assert_eq!(
             lab.netchaos("list -o json").ok().json(),
             serde_json::json!([])
@@ -189,7 +189,7 @@ fn list_and_show_tell_what_is_there_and_what_it_has_hit() {
 
 #[test]
 fn without_a_device_it_is_that_of_the_default_route_else_the_only_one_that_is_up() {
-    Lab::test("vm_cli::device", &[], |lab| {
+    Lab::test(&[], |lab| {
         connect(&lab.client, &lab.peer, "eth1");
         for (netns, host) in [(&lab.client, 1), (&lab.peer, 2)] {
             netns.ip(&format!("addr add 10.79.0.{host}/24 dev eth1"));
@@ -224,7 +224,7 @@ fn without_a_device_it_is_that_of_the_default_route_else_the_only_one_that_is_up
 
 #[test]
 fn without_the_rights_it_says_so_and_changes_nothing() {
-    Lab::test("vm_cli::rights", &[], |lab| {
+    Lab::test(&[], |lab| {
         let program = program();
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", &program];
         let place = ["--netns", lab.client.name()];
@@ -238,7 +238,7 @@ fn without_the_rights_it_says_so_and_changes_nothing() {
 
 #[test]
 fn doctor_says_that_this_kernel_can_delay() {
-    Lab::test("vm_cli::doctor", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("doctor").ok().says(&["netem", "prio"]);
         lab.assert_nothing_left();
     });

@@ -6,7 +6,7 @@ use netchaos_tests::lab::{Lab, PORT, ms};
 
 #[test]
 fn two_experiments_on_one_packet_add_up() {
-    Lab::test("vm_composition::add_up", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add one --delay 50ms --to 10.77.0.3").ok();
         lab.assert_delayed("10.77.0.3", ms(50));
         lab.netchaos("add two --delay 100ms --to 10.77.0.3:7001 fd77::3")
@@ -22,7 +22,7 @@ fn two_experiments_on_one_packet_add_up() {
 
 #[test]
 fn experiments_on_different_packets_stay_apart() {
-    Lab::test("vm_composition::apart", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add one --delay 50ms --to 10.77.0.3").ok();
         lab.netchaos("add two --delay 120ms --to 10.77.0.4").ok();
         lab.netchaos("add three --delay 190ms --to fd77::3").ok();
@@ -36,7 +36,7 @@ fn experiments_on_different_packets_stay_apart() {
 
 #[test]
 fn nested_prefixes_and_a_host_in_them_all_count_whatever_the_order() {
-    Lab::test("vm_composition::nested", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add inner --delay 100ms --to 10.77.0.2/31")
             .ok();
         lab.netchaos("add host --delay 200ms --to 10.77.0.3").ok();
@@ -54,7 +54,7 @@ fn nested_prefixes_and_a_host_in_them_all_count_whatever_the_order() {
 
 #[test]
 fn an_exception_of_one_experiment_is_none_of_another() {
-    Lab::test("vm_composition::except", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add some --delay 50ms --to 10.77.0.0/28 --except 10.77.0.3")
             .ok();
         lab.netchaos("add all --delay 100ms --to 10.77.0.0/28").ok();
@@ -65,7 +65,7 @@ fn an_exception_of_one_experiment_is_none_of_another() {
 
 #[test]
 fn fifteen_experiments_each_delay_their_own_port_and_one_more_works_or_is_refused_whole() {
-    Lab::test("vm_composition::fifteen", &[], |lab| {
+    Lab::test(&[], |lab| {
         let port = |number: u64| PORT + number as u16;
         for number in 0..15 {
             let (port, delay) = (port(number), 20 + 20 * number);
@@ -101,7 +101,7 @@ fn fifteen_experiments_each_delay_their_own_port_and_one_more_works_or_is_refuse
 
 #[test]
 fn experiments_that_are_added_at_the_same_time_all_land() {
-    Lab::test("vm_composition::concurrent", &[], |lab| {
+    Lab::test(&[], |lab| {
         let lab = &*lab;
         thread::scope(|scope| {
             for number in 2..6 {

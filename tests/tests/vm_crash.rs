@@ -40,7 +40,7 @@ fn assert_traffic_passes(lab: &Lab, when: Duration) {
 
 #[test]
 fn add_killed_at_any_moment_is_healed_without_a_trace() {
-    Lab::test("vm_crash::add", &[], |lab| {
+    Lab::test(&[], |lab| {
         const KILLS: u32 = 30;
         let usual = time_of(lab, ADD);
         lab.netchaos("heal").ok();
@@ -60,7 +60,7 @@ fn add_killed_at_any_moment_is_healed_without_a_trace() {
 
 #[test]
 fn remove_killed_at_any_moment_is_healed_without_a_trace() {
-    Lab::test("vm_crash::remove", &[], |lab| {
+    Lab::test(&[], |lab| {
         const KILLS: u32 = 10;
         lab.netchaos(ADD).ok();
         let usual = time_of(lab, "remove slow");
@@ -79,7 +79,7 @@ fn remove_killed_at_any_moment_is_healed_without_a_trace() {
 
 #[test]
 fn a_second_experiment_killed_while_added_leaves_the_first_at_work() {
-    Lab::test("vm_crash::second", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos(ADD).ok();
         let second = "add second --delay 50ms --to 10.77.0.3";
         let usual = time_of(lab, second);
@@ -104,10 +104,13 @@ fn a_second_experiment_killed_while_added_leaves_the_first_at_work() {
     });
 }
 
+/// What somebody does to netchaos' things.
+type Breakage = fn(&Lab);
+
 #[test]
 fn heal_takes_everything_away_from_whatever_others_have_broken() {
-    Lab::test("vm_crash::broken", &[], |lab| {
-        let breakages: [(&str, fn(&Lab)); 6] = [
+    Lab::test(&[], |lab| {
+        let breakages: [(&str, Breakage); 6] = [
             ("nothing", |_| ()),
             ("the macvlan is deleted", |lab| {
                 lab.client
@@ -169,7 +172,7 @@ fn of_kind(lab: &Lab, kind: &str) -> String {
 
 #[test]
 fn packets_pass_when_somebody_has_deleted_the_pair_or_the_filter() {
-    Lab::test("vm_crash::gone", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos(ADD).ok();
         lab.client
             .ip(&format!("link del {}", of_kind(lab, "macvlan")));
@@ -187,7 +190,7 @@ fn packets_pass_when_somebody_has_deleted_the_pair_or_the_filter() {
 
 #[test]
 fn a_lock_that_a_stranger_holds_bounds_the_wait_names_him_and_does_not_stop_heal() {
-    Lab::test("vm_crash::lock", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos(ADD).ok();
         let file = File::open(lab.client.path()).expect("the namespace is there");
         let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno);

@@ -11,7 +11,7 @@ use netchaos_tests::{
 
 #[test]
 fn round_trip_to_the_target_grows_by_the_delay_for_udp_tcp_and_icmp() {
-    Lab::test("vm_delay::target", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3 fd77::3")
             .ok();
         for target in ["10.77.0.3", "fd77::3"] {
@@ -27,7 +27,7 @@ fn round_trip_to_the_target_grows_by_the_delay_for_udp_tcp_and_icmp() {
 
 #[test]
 fn round_trip_to_others_does_not_grow() {
-    Lab::test("vm_delay::others", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3:7001")
             .ok();
         lab.assert_delayed("10.77.0.3:7001", ms(100));
@@ -56,7 +56,7 @@ fn round_trip_to_others_does_not_grow() {
 
 #[test]
 fn a_prefix_delays_its_addresses_and_not_its_neighbours() {
-    Lab::test("vm_delay::prefix", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 80ms --to 10.77.0.4/30 [fd77::4/126]:7002")
             .ok();
         for inside in ["10.77.0.4", "10.77.0.7", "[fd77::4]:7002", "[fd77::7]:7002"] {
@@ -76,7 +76,7 @@ fn a_prefix_delays_its_addresses_and_not_its_neighbours() {
 
 #[test]
 fn all_traffic_is_delayed_but_for_address_resolution_and_what_is_excepted() {
-    Lab::test("vm_delay::all_traffic", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --all-traffic --except 10.77.0.2 fd77::2")
             .ok();
         for delayed in ["10.77.0.3", "10.77.0.9:7003", "fd77::3"] {
@@ -99,7 +99,7 @@ fn all_traffic_is_delayed_but_for_address_resolution_and_what_is_excepted() {
 
 #[test]
 fn jitter_spreads_the_delay_on_both_sides_and_loses_nothing() {
-    Lab::test("vm_delay::jitter", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --jitter 30ms --to 10.77.0.3")
             .ok();
         let flow = Flow::start(
@@ -122,7 +122,7 @@ fn jitter_spreads_the_delay_on_both_sides_and_loses_nothing() {
 
 #[test]
 fn fragments_of_a_large_datagram_are_delayed_and_arrive() {
-    Lab::test("vm_delay::fragments", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3 fd77::3")
             .ok();
         for target in ["10.77.0.3", "fd77::3"] {
@@ -141,7 +141,7 @@ fn ping_size(lab: &Lab, to: &str, bytes: usize) -> RoundTrips {
 
 #[test]
 fn a_tcp_stream_comes_through_whole_with_its_large_segments() {
-    Lab::test("vm_delay::stream", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 20ms --to 10.77.0.3 fd77::3")
             .ok();
         for target in ["10.77.0.3", "fd77::3"] {
@@ -155,7 +155,7 @@ fn a_tcp_stream_comes_through_whole_with_its_large_segments() {
 
 #[test]
 fn a_target_behind_a_vlan_tag_is_delayed() {
-    Lab::test("vm_delay::vlan", &[Need::Vlan], |lab| {
+    Lab::test(&[Need::Vlan], |lab| {
         for (netns, host) in [(&lab.client, 1), (&lab.peer, 3)] {
             netns.ip_batch(
                 "",
@@ -176,7 +176,7 @@ fn a_target_behind_a_vlan_tag_is_delayed() {
 
 #[test]
 fn a_delay_below_a_millisecond_and_one_of_seconds_are_what_was_asked() {
-    Lab::test("vm_delay::units", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add short --delay 600us --to 10.77.0.3").ok();
         lab.netchaos("add long --delay 5s --to 10.77.0.4").ok();
         // The median of the peer next door is the measure for what is there without a fault.

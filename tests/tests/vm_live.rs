@@ -14,7 +14,7 @@ use netchaos_tests::{
 
 #[test]
 fn a_target_that_is_added_or_removed_counts_from_the_next_packet_on() {
-    Lab::test("vm_live::target", &[], |lab| {
+    Lab::test(&[], |lab| {
         let first = |to: &str| lab.round_trips(to, 1);
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
         first("10.77.0.4").assert_prompt("before");
@@ -45,7 +45,7 @@ fn a_target_that_is_added_or_removed_counts_from_the_next_packet_on() {
 
 #[test]
 fn targets_come_from_stdin_one_per_line() {
-    Lab::test("vm_live::stdin", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
         lab.netchaos_with_input("target add slow -", "10.77.0.4\n\n10.77.0.6/31\n")
             .ok();
@@ -58,7 +58,7 @@ fn targets_come_from_stdin_one_per_line() {
 
 #[test]
 fn the_last_target_is_not_removed_into_an_empty_list() {
-    Lab::test("vm_live::last_target", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
         lab.netchaos("target remove slow 10.77.0.3").fails_with(1);
         lab.netchaos("target remove slow 10.77.0.4")
@@ -71,7 +71,7 @@ fn the_last_target_is_not_removed_into_an_empty_list() {
 
 #[test]
 fn a_thousand_targets_are_added_and_taken_away_again() {
-    Lab::test("vm_live::thousand", &[], |lab| {
+    Lab::test(&[], |lab| {
         let many: String = (0..1000)
             .map(|number| format!("10.80.{}.{}\n", number / 250, number % 250 + 1))
             .collect();
@@ -89,7 +89,7 @@ fn a_thousand_targets_are_added_and_taken_away_again() {
 
 #[test]
 fn a_changed_delay_loses_nothing_and_leaves_devices_and_qdiscs_in_place() {
-    Lab::test("vm_live::change", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 50ms --to 10.77.0.3").ok();
         lab.netchaos("add other --delay 80ms --to 10.77.0.4").ok();
         let places = || -> (BTreeSet<String>, usize) {
@@ -141,7 +141,7 @@ fn a_changed_delay_loses_nothing_and_leaves_devices_and_qdiscs_in_place() {
 
 #[test]
 fn a_paused_experiment_delays_nothing_until_it_is_resumed() {
-    Lab::test("vm_live::pause", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
         lab.netchaos("add other --delay 60ms --to 10.77.0.3 10.77.0.4")
             .ok();
@@ -160,7 +160,7 @@ fn a_paused_experiment_delays_nothing_until_it_is_resumed() {
 
 #[test]
 fn a_fault_with_an_end_ends_with_every_process_killed() {
-    Lab::test("vm_live::end", &[], |lab| {
+    Lab::test(&[], |lab| {
         let before = Instant::now();
         lab.netchaos("add slow --delay 100ms --for 4s --to 10.77.0.3")
             .ok();
@@ -194,7 +194,7 @@ fn assert_no_netchaos_runs() {
 
 #[test]
 fn what_has_ended_is_swept_by_the_next_call_and_its_name_is_free() {
-    Lab::test("vm_live::sweep", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --for 1s --to 10.77.0.3")
             .ok();
         thread::sleep(ms(1500));

@@ -19,7 +19,7 @@ fn name_server(lab: &Lab, names: &[(&str, &[&str])]) -> NameServer {
 
 #[test]
 fn a_name_in_the_namespaces_own_hosts_file_stands_for_both_families() {
-    Lab::test("vm_names::hosts", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.write_etc("hosts", "10.77.0.3 db.lab\nfd77::3 db.lab\n");
         lab.netchaos("add slow --delay 100ms --to db.lab:7002").ok();
         for target in ["10.77.0.3:7002", "[fd77::3]:7002"] {
@@ -36,7 +36,7 @@ fn a_name_in_the_namespaces_own_hosts_file_stands_for_both_families() {
 
 #[test]
 fn names_are_asked_of_a_server_that_only_the_namespace_can_reach() {
-    Lab::test("vm_names::server", &[], |lab| {
+    Lab::test(&[], |lab| {
         let names: &[(&str, &[&str])] = &[
             ("db.corp.example.", &["10.77.0.3", "10.77.0.4", "fd77::3"]),
             ("four.corp.example.", &["10.77.0.6"]),
@@ -73,7 +73,7 @@ fn names_are_asked_of_a_server_that_only_the_namespace_can_reach() {
 
 #[test]
 fn a_name_that_resolves_to_nothing_is_an_error_and_changes_nothing() {
-    Lab::test("vm_names::nothing", &[], |lab| {
+    Lab::test(&[], |lab| {
         let _server = name_server(lab, &[]);
         lab.write_etc("resolv.conf", &format!("nameserver {AT}\n"));
         lab.netchaos("add slow --delay 100ms --to nowhere.example 10.77.0.3")
@@ -88,7 +88,7 @@ fn a_name_that_resolves_to_nothing_is_an_error_and_changes_nothing() {
 
 #[test]
 fn a_place_given_by_pid_is_the_processs_namespace_with_its_own_hosts_file() {
-    Lab::test("vm_names::pid", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.write_etc("hosts", "10.77.0.3 db.lab\n");
         // It sees /etc/netns/NAME/hosts as its /etc/hosts (ip-netns(8)).
         let mut process = start("ip", &["netns", "exec", lab.client.name(), "sleep", "1000"]);

@@ -58,7 +58,7 @@ const HTB: [&str; 3] = [
 
 #[test]
 fn a_class_of_the_users_htb_is_chosen_by_so_priority_as_before() {
-    Lab::test("vm_neighbours::priority", &[Need::Htb], |lab| {
+    Lab::test(&[Need::Htb], |lab| {
         tc(lab, &HTB);
         assert_counts_every_packet_once(
             lab,
@@ -70,7 +70,7 @@ fn a_class_of_the_users_htb_is_chosen_by_so_priority_as_before() {
 
 #[test]
 fn a_band_of_the_users_prio_is_chosen_by_a_small_priority_as_before() {
-    Lab::test("vm_neighbours::small_priority", &[], |lab| {
+    Lab::test(&[], |lab| {
         // Priority 5 alone goes to the first band.
         let prio = "qdisc add dev eth0 root handle 1: prio bands 3 priomap \
                     2 2 2 2 2 0 2 2 2 2 2 2 2 2 2 2";
@@ -85,7 +85,7 @@ fn a_band_of_the_users_prio_is_chosen_by_a_small_priority_as_before() {
 
 #[test]
 fn a_class_of_the_users_htb_is_chosen_by_mark_as_before() {
-    Lab::test("vm_neighbours::mark", &[Need::Htb], |lab| {
+    Lab::test(&[Need::Htb], |lab| {
         let by_mark = "filter add dev eth0 parent 1: protocol ip handle 7 fw classid 1:10";
         tc(lab, &[&HTB[..], &[by_mark]].concat());
         assert_counts_every_packet_once(
@@ -98,7 +98,7 @@ fn a_class_of_the_users_htb_is_chosen_by_mark_as_before() {
 
 #[test]
 fn dscp_arrives_as_it_was_sent() {
-    Lab::test("vm_neighbours::dscp", &[Need::Flower], |lab| {
+    Lab::test(&[Need::Flower], |lab| {
         let filter = "filter add dev eth0 ingress pref 1 protocol ip flower ip_proto udp \
                       dst_port 6000 ip_tos 0xb8/0xff action ok";
         lab.peer
@@ -116,7 +116,7 @@ const EGRESS_COUNTER: &str =
 
 #[test]
 fn a_filter_of_the_users_sees_each_packet_once() {
-    Lab::test("vm_neighbours::filter", &[Need::Flower], |lab| {
+    Lab::test(&[Need::Flower], |lab| {
         tc(lab, &["qdisc add dev eth0 clsact", EGRESS_COUNTER]);
         assert_counts_every_packet_once(
             lab,
@@ -128,7 +128,7 @@ fn a_filter_of_the_users_sees_each_packet_once() {
 
 #[test]
 fn a_policy_on_the_device_itself_stops_delayed_packets_too() {
-    Lab::test("vm_neighbours::policy", &[Need::Flower], |lab| {
+    Lab::test(&[Need::Flower], |lab| {
         let policy = "filter add dev eth0 egress pref 10 protocol ip flower ip_proto udp \
                       dst_port 6000 action drop";
         tc(lab, &["qdisc add dev eth0 clsact", policy]);
@@ -144,7 +144,7 @@ fn a_policy_on_the_device_itself_stops_delayed_packets_too() {
 
 #[test]
 fn a_filter_that_came_while_a_fault_was_on_stays_when_it_goes() {
-    Lab::test("vm_neighbours::later", &[Need::Flower], |lab| {
+    Lab::test(&[Need::Flower], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
         lab.client.tc(EGRESS_COUNTER);
         send(lab, "10.77.0.3:6000", |_| ());
@@ -163,7 +163,7 @@ fn a_filter_that_came_while_a_fault_was_on_stays_when_it_goes() {
 
 #[test]
 fn every_kind_of_root_qdisc_stays_as_it_is() {
-    Lab::test("vm_neighbours::roots", &[Need::Htb], |lab| {
+    Lab::test(&[Need::Htb], |lab| {
         for root in [
             "fq",
             "fq_codel",
@@ -183,7 +183,7 @@ fn every_kind_of_root_qdisc_stays_as_it_is() {
 
 #[test]
 fn a_foreign_macvlan_and_dummy_stay() {
-    Lab::test("vm_neighbours::devices", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.client.ip_batch(
             "",
             &[

@@ -14,8 +14,8 @@ use netchaos_tests::{
     snapshot::Snapshot,
 };
 
-fn lab(test: &str, more: &[Need]) -> Option<Lab> {
-    can_run(test, &[DELAY, more].concat()).then(Lab::new)
+fn lab(more: &[Need]) -> Option<Lab> {
+    can_run(&[DELAY, more].concat()).then(Lab::new)
 }
 
 /// Without the harness' words: this panic is expected.
@@ -29,7 +29,7 @@ fn fails(check: impl FnOnce()) -> bool {
 
 #[test]
 fn every_kind_of_round_trip_is_prompt_without_a_fault_and_sees_netem() {
-    let Some(lab) = lab("vm_probes::round_trips", &[]) else {
+    let Some(lab) = lab(&[]) else {
         return;
     };
     let measure = || {
@@ -71,7 +71,7 @@ fn every_kind_of_round_trip_is_prompt_without_a_fault_and_sees_netem() {
 
 #[test]
 fn a_tcp_transfer_brings_every_byte_back() {
-    let Some(lab) = lab("vm_probes::transfer", &[]) else {
+    let Some(lab) = lab(&[]) else {
         return;
     };
     let took = lab
@@ -82,7 +82,7 @@ fn a_tcp_transfer_brings_every_byte_back() {
 
 #[test]
 fn a_flow_tells_delay_loss_order_and_queue() {
-    let Some(lab) = lab("vm_probes::flow", &[]) else {
+    let Some(lab) = lab(&[]) else {
         return;
     };
     let flow = |count, rate| {
@@ -134,7 +134,7 @@ fn a_flow_tells_delay_loss_order_and_queue() {
 
 #[test]
 fn counters_count_each_packet_once() {
-    let Some(lab) = lab("vm_probes::counters", &[Need::Htb, Need::Flower]) else {
+    let Some(lab) = lab(&[Need::Htb, Need::Flower]) else {
         return;
     };
     for command in [
@@ -164,7 +164,7 @@ fn counters_count_each_packet_once() {
 
 #[test]
 fn a_snapshot_sees_what_is_left_behind_and_nothing_else() {
-    let Some(lab) = lab("vm_probes::snapshot", &[]) else {
+    let Some(lab) = lab(&[]) else {
         return;
     };
     let before = Snapshot::of(&lab.client);

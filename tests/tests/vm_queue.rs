@@ -55,7 +55,7 @@ impl Hops {
 
 #[test]
 fn a_burst_of_10000_packets_that_are_due_at_once_arrives_whole() {
-    Lab::test("vm_queue::burst", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 1s --to 10.77.0.3").ok();
         let hops = Hops::of(lab);
         // From as many senders at once as it takes to be faster than the way out of the queue.
@@ -86,7 +86,7 @@ fn a_burst_of_10000_packets_that_are_due_at_once_arrives_whole() {
 
 #[test]
 fn half_a_second_of_delay_at_20000_packets_a_second_delivers_all() {
-    Lab::test("vm_queue::rate", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 500ms --to 10.77.0.3").ok();
         let hops = Hops::of(lab);
         let to = peer("10.77.0.3:6000");
@@ -104,7 +104,7 @@ fn half_a_second_of_delay_at_20000_packets_a_second_delivers_all() {
 
 #[test]
 fn a_longer_delay_given_later_holds_what_is_under_way_then() {
-    Lab::test("vm_queue::change", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 10ms --to 10.77.0.3").ok();
         lab.netchaos("change slow --delay 2s").ok();
         let hops = Hops::of(lab);

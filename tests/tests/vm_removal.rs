@@ -14,7 +14,7 @@ fn flow(lab: &Lab, to: &str, count: u64, rate: Option<u32>) -> Flow {
 
 #[test]
 fn adding_and_removing_under_traffic_loses_nothing_of_the_target_and_of_nobody_else() {
-    Lab::test("vm_removal::traffic", &[], |lab| {
+    Lab::test(&[], |lab| {
         let flows = [
             ("the target's", flow(lab, "10.77.0.3:6000", 4000, Some(400))),
             ("another's", flow(lab, "10.77.0.2:6001", 4000, Some(400))),
@@ -52,7 +52,7 @@ fn adding_and_removing_under_traffic_loses_nothing_of_the_target_and_of_nobody_e
 
 #[test]
 fn packets_that_wait_when_their_fault_is_removed_still_arrive() {
-    Lab::test("vm_removal::drain", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 3s --to 10.77.0.3").ok();
         lab.netchaos("add other --delay 3s --to 10.77.0.4").ok();
         let flows = [
@@ -73,7 +73,7 @@ fn packets_that_wait_when_their_fault_is_removed_still_arrive() {
 
 #[test]
 fn a_policy_at_the_other_end_sees_every_packet_the_drained_ones_too() {
-    Lab::test("vm_removal::policy", &[Need::Flower], |lab| {
+    Lab::test(&[Need::Flower], |lab| {
         lab.peer.tc_batch(&[
             "qdisc add dev eth0 clsact".to_owned(),
             "filter add dev eth0 ingress pref 1 protocol ip flower ip_proto udp dst_port 6000 \
@@ -100,7 +100,7 @@ fn a_policy_at_the_other_end_sees_every_packet_the_drained_ones_too() {
 
 #[test]
 fn removal_without_waiting_takes_no_time_and_loses_only_what_waited() {
-    Lab::test("vm_removal::now", &[], |lab| {
+    Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 60s --to 10.77.0.3").ok();
         let waiting = flow(lab, "10.77.0.3:6000", 50, None);
         let bystander = flow(lab, "10.77.0.2:6001", 2000, Some(500));
@@ -116,7 +116,7 @@ fn removal_without_waiting_takes_no_time_and_loses_only_what_waited() {
 
 #[test]
 fn many_faults_in_turn_leave_nothing() {
-    Lab::test("vm_removal::turns", &[], |lab| {
+    Lab::test(&[], |lab| {
         for turn in 1..=4 {
             let delay = 20 * turn;
             lab.netchaos(&format!(
