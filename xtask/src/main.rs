@@ -2,6 +2,7 @@
 
 mod build;
 mod ctx;
+mod demo;
 mod duty;
 mod setup;
 mod test;
@@ -45,6 +46,8 @@ enum Task {
     GuestInit { modules: PathBuf },
     #[command(name = test::runner::SUBCOMMAND, hide = true)]
     RunTests(test::runner::RunnerArgs),
+    #[command(name = demo::SUBCOMMAND, hide = true)]
+    DemoLab(demo::LabArgs),
 }
 
 #[derive(Args)]
@@ -117,9 +120,11 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", program.display());
             Ok(ExitCode::SUCCESS)
         }
+        Task::Run { args } if args.is_empty() => demo::run(&ctx),
         Task::Run { args } => run_netchaos(&ctx, &args),
         Task::Test(args) => test::run(&ctx, &args),
         Task::Vm(args) => run_vm(&ctx, args),
+        Task::DemoLab(args) => demo::tell(&args),
         Task::RunTests(args) => Ok(if test::runner::run(&args)? {
             ExitCode::SUCCESS
         } else {
@@ -158,6 +163,6 @@ fn run_netchaos(ctx: &Ctx, args: &[OsString]) -> Result<ExitCode> {
 }
 
 /// A status as the shell has it: 0 to 255.
-fn exit_code(code: i32) -> ExitCode {
+pub fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, bail};
 const QUIET: Duration = Duration::from_secs(2);
 /// Without a terminal each sign of life is a line of its own, so they are few.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Enough of the latest output to find its last line in.
+const RECENT: usize = 512;
 /// Lines of a failed command's output that are shown.
 const TAIL_LINES: usize = 40;
 
@@ -174,7 +176,7 @@ struct Ticker<'a> {
     what: &'a str,
     start: Instant,
     shown: Option<Instant>,
-    last_line: String,
+    recent: Vec<u8>,
     terminal: bool,
 }
 
@@ -185,7 +187,7 @@ impl<'a> Ticker<'a> {
             what,
             start: Instant::now(),
             shown: None,
-            last_line: String::new(),
+            recent: Vec::new(),
             terminal,
         }
     }
@@ -195,9 +197,9 @@ impl<'a> Ticker<'a> {
     }
 
     fn heard(&mut self, bytes: &[u8]) {
-        if let Some(line) = last_line(bytes) {
-            self.last_line = line;
-        }
+        self.recent.extend(bytes);
+        let excess = self.recent.len().saturating_sub(RECENT);
+        self.recent.drain(..excess);
     }
 
     fn tick(&mut self) {
@@ -211,7 +213,12 @@ impl<'a> Ticker<'a> {
             return;
         }
         self.shown = Some(Instant::now());
-        let line = format!("  {}: {} s  {}", self.what, self.seconds(), self.last_line);
+        let line = format!(
+            "  {}: {} s  {}",
+            self.what,
+            self.seconds(),
+            last_line(&self.recent).unwrap_or_default()
+        );
         let line: String = line.chars().take(100).collect();
         if self.terminal {
             eprint!("\r\x1b[2K{line}");
