@@ -1,1 +1,15 @@
-//! Rigs and probes for the tests that need root.
+//! Rigs and probes for the tests that need root: namespaces to put faults in, and measurements of
+//! what packets meet there.
+//!
+//! Nothing here uses netchaos' own code for what it looks at: namespaces and qdiscs are made and
+//! read with iproute2, packets are sent and timed with plain sockets. Everything panics on
+//! trouble, since a rig that does not stand is a failed test.
+
+pub mod command;
+pub mod lab;
+pub mod name_server;
+pub mod netchaos;
+pub mod netns;
+pub mod probe;
+pub mod requires;
+pub mod snapshot;

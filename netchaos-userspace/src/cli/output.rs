@@ -21,15 +21,19 @@ pub fn structured<T: Serialize>(format: Format, value: &T) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Prints a table without lines.
+/// Prints a table without lines and without its first `skip` columns.
 ///
 /// # Errors
 /// stdout is gone.
-pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+pub fn table<const N: usize>(
+    header: &[&str; N],
+    rows: Vec<[String; N]>,
+    skip: usize,
+) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header);
+    table.load_style(NOTHING).set_header(&header[skip..]);
     for row in rows {
-        table.add_row(row);
+        table.add_row(&row[skip..]);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

@@ -58,14 +58,11 @@ pub fn list(list: args::List) -> Result<(), Failure> {
         ]
     };
     let rows = all.into_iter().map(row).collect();
-    let place = if list.all { "PLACE" } else { "" };
-    output::table(
-        [
-            place, "NAME", "DEVICE", "STATE", "FAULT", "TO", "ENDS", "HIT",
-        ],
-        rows,
-    )?;
-    Ok(())
+    let header = [
+        "PLACE", "NAME", "DEVICE", "STATE", "FAULT", "TO", "ENDS", "HIT",
+    ];
+    // Without --all all are of one place, which was asked for.
+    Ok(output::table(&header, rows, usize::from(!list.all))?)
 }
 
 pub fn target_list(one: args::OneName) -> Result<(), Failure> {
@@ -260,7 +257,7 @@ pub fn doctor(doctor: args::Doctor) -> Result<(), Failure> {
             [ability.name.to_owned(), mark.to_owned(), words]
         };
         let rows = diagnosis.abilities.iter().map(row).collect();
-        output::table(["NEEDS", "THERE", ""], rows)?;
+        output::table(&["NEEDS", "THERE", ""], rows, 0)?;
         for remains in &diagnosis.remains {
             output::line(&format!("left over: {remains}"))?;
         }

@@ -3,10 +3,10 @@
 use super::{
     error::{Error, lacks},
     observe::Site,
-    ours::{Clsact, is_own_filter},
+    ours::{Clsact, Seat, is_own_filter},
 };
 use crate::kernel::{
-    bpf,
+    bpf::{self, tcx},
     netlink::{Device, Hook, Netlink},
 };
 
@@ -59,8 +59,16 @@ impl Site {
             return Err(Error::Refused(format!("{} has gone", self.device_name())));
         };
         let (egress, name) = (&mut fresh.egress, &device.name);
-        if let Some(filter) = &self.filter {
-            return Ok(bpf::replace(egress, name, Hook::Egress, filter.handle)?);
+        match &self.seat {
+            Some(Seat::Clsact(filter)) => {
+                return Ok(bpf::replace(egress, name, Hook::Egress, filter.handle)?);
+            }
+            Some(Seat::Tcx(id)) => return Ok(tcx::replace(egress, *id, device.index)?),
+            // Whoever is at tcx comes before clsact, and may let nothing through to it.
+            None if !tcx::programs(name).is_empty() => {
+                return Ok(tcx::attach(egress, device.index)?);
+            }
+            None => {}
         }
         if !has_clsact(netlink, device.as_device()).await? {
             // Remembered before it is made: a call that dies in between leaves nothing behind
@@ -84,7 +92,7 @@ impl Site {
         if let Some(device) = &self.device {
             free(netlink, device.as_device(), self.clsact).await?;
         }
-        self.filter = None;
+        self.seat = None;
         Ok(())
     }
 
@@ -94,11 +102,9 @@ impl Site {
             pair.filter = filters.into_iter().find(is_own_filter);
         }
         if let Some(device) = &self.device {
-            let filters = netlink.filters(device.as_device()).await?;
-            self.filter = filters.into_iter().find(is_own_filter);
+            self.seat = seat(netlink, device.as_device()).await?;
         }
-        let is_whole =
-            self.filter.is_some() && self.pairs.values().all(|pair| pair.filter.is_some());
+        let is_whole = self.seat.is_some() && self.pairs.values().all(|pair| pair.filter.is_some());
         if is_whole {
             Ok(())
         } else {
@@ -110,7 +116,28 @@ impl Site {
     }
 }
 
-/// Takes our filters off a device, and clsact where it came from us and nobody else uses it. Gives
+/// Where our program sits on a device.
+pub(super) async fn seat(netlink: &Netlink, device: Device<'_>) -> Result<Option<Seat>, Error> {
+    if let Some(filter) = netlink
+        .filters(device)
+        .await?
+        .into_iter()
+        .find(is_own_filter)
+    {
+        return Ok(Some(Seat::Clsact(filter)));
+    }
+    Ok(own_at_tcx(device).map(Seat::Tcx))
+}
+
+fn own_at_tcx(device: Device<'_>) -> Option<u32> {
+    let programs = tcx::programs(device.name);
+    programs
+        .into_iter()
+        .find(|(name, _)| name == bpf::EGRESS)
+        .map(|(_, id)| id)
+}
+
+/// Takes our programs off a device, and clsact where it came from us and nobody else uses it. Gives
 /// back what was deleted, in words.
 pub(super) async fn free(
     netlink: &Netlink,
@@ -119,6 +146,10 @@ pub(super) async fn free(
 ) -> Result<Vec<String>, Error> {
     let mut others = 0;
     let mut deleted = Vec::new();
+    if let Some(id) = own_at_tcx(device) {
+        tcx::detach(id, device.index)?;
+        deleted.push(format!("{} at tcx of {}", bpf::EGRESS, device.name));
+    }
     for filter in netlink.filters(device).await? {
         if !is_own_filter(&filter) {
             others += 1;

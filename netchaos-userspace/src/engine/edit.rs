@@ -207,7 +207,10 @@ impl Session<'_> {
             None => draft.names_on(device)?,
         };
         for name in &wanted {
-            draft.find(name)?.going = true;
+            // One that has ended goes anyway.
+            if !draft.has_ended(name) {
+                draft.find(name)?.going = true;
+            }
         }
         let flushed = self.carry_out(draft, at_once).await?;
         let effects = wanted.into_iter().map(|name| (name, Effect::Removed));
@@ -361,14 +364,25 @@ impl Draft {
             .map(|(ifindex, _)| *ifindex)
     }
 
-    /// The experiment of that name, where it stays or has ended.
+    /// Whether there is an experiment of that name whose end has passed.
+    fn has_ended(&self, name: &str) -> bool {
+        let mut all = self.new.values().flatten();
+        self.device_of(name).is_none() && all.any(|laid| laid.experiment.name == name)
+    }
+
+    /// The experiment of that name that stays.
     fn find(&mut self, name: &str) -> Result<&mut Laid, Error> {
+        if self.has_ended(name) {
+            return Err(Error::Refused(format!(
+                "{name} has ended; lay it again to have it back"
+            )));
+        }
         let all = self.names_on(None)?;
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         self.new
             .values_mut()
             .flatten()
-            .find(|laid| laid.experiment.name == name)
+            .find(|laid| !laid.going && laid.experiment.name == name)
             .ok_or_else(|| Error::no_such_experiment(name, &all))
     }
 

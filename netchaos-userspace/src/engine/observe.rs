@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use netchaos_common::abi::{ABI_VERSION, MAGIC, SLOTS, State};
 
 use super::{
+    attach,
     error::Error,
-    ours::{Clsact, Own, Role, is_own_filter},
+    ours::{Clsact, Own, Role, Seat, is_own_filter},
 };
 use crate::{
     kernel::{
@@ -28,8 +29,8 @@ pub struct Site {
     /// None where the device is gone; its pairs stay behind.
     pub device: Option<Link>,
     pub pairs: BTreeMap<u8, Pair>,
-    /// Our filter on the device.
-    pub filter: Option<Filter>,
+    /// Our program on the device.
+    pub seat: Option<Seat>,
     pub clsact: Clsact,
     pub state: Known,
 }
@@ -95,8 +96,7 @@ impl Observed {
         let mut sites: Vec<Site> = sites.into_values().collect();
         for site in &mut sites {
             if let Some(device) = &site.device {
-                let filters = netlink.filters(device.as_device()).await?;
-                site.filter = filters.into_iter().find(is_own_filter);
+                site.seat = attach::seat(netlink, device.as_device()).await?;
             }
         }
         Ok(Self { links, sites })
@@ -123,7 +123,7 @@ impl Site {
             ifindex,
             device: links.iter().find(|link| link.index == ifindex).cloned(),
             pairs: BTreeMap::new(),
-            filter: None,
+            seat: None,
             clsact: Clsact::Found,
             state: Known::Nothing,
         }
@@ -150,7 +150,7 @@ impl Site {
         let name = self.device_name();
         if self.device.is_none() {
             missing.push(format!("the {name}"));
-        } else if self.filter.is_none() {
+        } else if self.seat.is_none() {
             missing.push(format!("the classifier on {name}"));
         }
         match self.pairs.get(&laid.pair) {

@@ -123,6 +123,14 @@ impl Clsact {
     }
 }
 
+/// Where our program sits on the faults' device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seat {
+    Clsact(Filter),
+    /// At tcx, the program's id: where other programs are at tcx too.
+    Tcx(u32),
+}
+
 /// Whether a filter on clsact is ours.
 pub fn is_own_filter(filter: &Filter) -> bool {
     [bpf::HANDLE, bpf::HANDLE_WITH_CLSACT].contains(&filter.handle)

@@ -90,10 +90,9 @@ impl Site {
     /// programs that use them are given back, to replace the attached ones.
     fn open_maps(&mut self, desired: &Desired, new: &[Laid]) -> Result<Option<Fresh>, Error> {
         let needed = needed_room(&desired.tables, new);
+        let is_attached = self.is_attached();
         let old = match std::mem::replace(&mut self.state, Known::Nothing) {
-            Known::Open { maps, laid, dirty }
-                if self.filter.is_some() && maps.has_room(&needed) =>
-            {
+            Known::Open { maps, laid, dirty } if is_attached && maps.has_room(&needed) => {
                 self.state = Known::Open { maps, laid, dirty };
                 return Ok(None);
             }
@@ -126,6 +125,11 @@ impl Site {
             dirty: false,
         };
         Ok(Some(programs))
+    }
+
+    /// Whether the programs that use the maps are within reach.
+    fn is_attached(&self) -> bool {
+        self.seat.is_some() && self.pairs.values().any(|pair| pair.filter.is_some())
     }
 
     /// Steers and tables, with the switch at their end.

@@ -98,10 +98,22 @@ impl Place {
     /// resolv.conf or hosts cannot be used.
     pub fn view(&self) -> Result<View, Error> {
         Ok(match &self.wanted {
-            Where::Netns(name) if !name.contains('/') => View::of_named_namespace(name)?,
+            Where::Netns(netns) => match name_of(netns) {
+                Some(name) => View::of_named_namespace(name)?,
+                None => View::of_host()?,
+            },
             Where::Pid(pid) => View::of_process(*pid)?,
-            Where::Netns(_) | Where::Here => View::of_host()?,
+            Where::Here => View::of_host()?,
         })
+    }
+}
+
+/// The name of a named namespace, given by itself or as the path of its file.
+fn name_of(netns: &str) -> Option<&str> {
+    match netns.rsplit_once('/') {
+        None => Some(netns),
+        Some((NAMED | "/var/run/netns", name)) => Some(name),
+        Some(_) => None,
     }
 }
 
@@ -213,6 +225,14 @@ mod tests {
         assert_eq!(choose(&links, &[3, 2], None).unwrap(), "eth1");
         assert_eq!(choose(&links[..2], &[], None).unwrap(), "eth0");
         assert_eq!(choose(&links, &[], Some("lo")).unwrap(), "lo");
+    }
+
+    #[test]
+    fn a_named_namespace_is_known_by_its_path_too() {
+        assert_eq!(name_of("blue"), Some("blue"));
+        assert_eq!(name_of("/run/netns/blue"), Some("blue"));
+        assert_eq!(name_of("/var/run/netns/blue"), Some("blue"));
+        assert_eq!(name_of("/proc/1/ns/net"), None);
     }
 
     #[test]

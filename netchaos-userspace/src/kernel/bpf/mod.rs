@@ -4,6 +4,7 @@ mod attach;
 mod follow;
 mod load;
 mod maps;
+pub mod tcx;
 
 use std::io;
 
@@ -23,7 +24,8 @@ pub use self::{
 #[error("cannot {what}")]
 pub struct Error {
     what: String,
-    source: Source,
+    /// In a box: aya's errors are large, and this one is in every result.
+    source: Box<Source>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +46,7 @@ impl Error {
     fn new(what: impl Into<String>, source: impl Into<Source>) -> Self {
         Self {
             what: what.into(),
-            source: source.into(),
+            source: Box::new(source.into()),
         }
     }
 
@@ -59,7 +61,7 @@ impl Error {
 
     /// Whether the caller's rights were not enough.
     pub fn is_about_rights(&self) -> bool {
-        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&self.source);
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 return error.kind() == io::ErrorKind::PermissionDenied;

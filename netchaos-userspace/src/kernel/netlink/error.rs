@@ -1,8 +1,7 @@
 //! What the kernel says when it refuses.
 
-use std::io;
-
 use netlink_packet_core::ErrorMessage;
+use nix::errno::Errno;
 
 /// A request that the kernel refused: what was tried, on which object, and its own words.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +54,10 @@ impl Kernel {
 
     pub(super) fn from_answer(message: &ErrorMessage) -> Self {
         let errno = message.raw_code().abs();
-        let system = io::Error::from_raw_os_error(errno);
+        let name = Errno::from_raw(errno);
         let words = match extended_ack(&message.header) {
-            Some(sentence) => format!("{sentence} ({system})"),
-            None => system.to_string(),
+            Some(sentence) => format!("{sentence} ({name:?})"),
+            None => name.to_string(),
         };
         Self { errno, words }
     }

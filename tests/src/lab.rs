@@ -1,0 +1,229 @@
+//! The rig of most tests: a client whose traffic is to be harmed, and peers behind a veth pair.
+//!
+//! ```text
+//!  client namespace              peer namespace
+//!  eth0 10.77.0.1, fd77::1 ===== eth0 10.77.0.2 … 10.77.0.9, fd77::2 … fd77::9
+//! ```
+//!
+//! Every peer address answers UDP and TCP on [`PORT`] and the ports after it.
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::{
+    command::{Done, words},
+    netchaos::{netchaos, netchaos_with_input, start_netchaos},
+    netns::Netns,
+    probe::{EchoServer, RoundTrips, TcpServer, udp_round_trips},
+    requires::{DELAY, Need, can_run},
+    snapshot::Snapshot,
+};
+
+/// The first of [`PORTS`] ports that answer.
+pub const PORT: u16 = 7001;
+/// How many ports answer, from [`PORT`] on.
+pub const PORTS: u16 = 18;
+/// The device that faults are put on.
+pub const DEVICE: &str = "eth0";
+/// Round trips without a fault stay below this in the median, on an emulated processor too.
+pub const PROMPT: Duration = Duration::from_millis(20);
+
+pub struct Lab {
+    // Dropped in this order: threads inside keep a namespace alive.
+    _echo: EchoServer,
+    _accept: TcpServer,
+    pub peer: Netns,
+    pub client: Netns,
+    /// What the client's namespace is without netchaos, and its devices.
+    before: Snapshot,
+    own_devices: Vec<String>,
+    /// Folders under /etc/netns to take away in the end.
+    folders: Vec<PathBuf>,
+}
+
+impl Lab {
+    /// # Panics
+    /// When it cannot be set up.
+    pub fn new() -> Self {
+        let (client, peer) = (Netns::new("client"), Netns::new("peer"));
+        connect(&client, &peer, DEVICE);
+        for (netns, hosts) in [(&client, 1..=1), (&peer, 2..=9)] {
+            let add = |host: i32| {
+                ["10.77.0.{}/24", "fd77::{}/64"].map(|address| {
+                    let address = address.replace("{}", &host.to_string());
+                    format!("addr add {address} dev {DEVICE}")
+                })
+            };
+            netns.ip_batch("", &hosts.flat_map(add).collect::<Vec<_>>());
+        }
+        Self {
+            _echo: EchoServer::start(&peer, PORT, PORTS),
+            _accept: TcpServer::start(&peer, PORT, PORTS),
+            before: Snapshot::of(&client),
+            own_devices: client.devices(),
+            peer,
+            client,
+            folders: Vec::new(),
+        }
+    }
+
+    /// Runs a test that needs what a delay needs, and `more`. In the end netchaos has to take
+    /// everything away that the test has left, without a trace.
+    ///
+    /// # Panics
+    /// When the test fails, or cannot run where it must, or leaves something behind.
+    #[track_caller]
+    pub fn test(more: &[Need], test: impl FnOnce(&mut Self)) {
+        if !can_run(&[DELAY, more].concat()) {
+            return;
+        }
+        let mut lab = Self::new();
+        test(&mut lab);
+        lab.netchaos("remove --all").ok();
+        lab.assert_nothing_left();
+    }
+
+    /// Takes what the client's namespace prints by now for its state without netchaos.
+    ///
+    /// # Panics
+    /// When it cannot be listed.
+    pub fn is_the_users(&mut self) {
+        self.before = Snapshot::of(&self.client);
+        self.own_devices = self.client.devices();
+    }
+
+    /// # Panics
+    /// When the client's namespace prints something else than before the test.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        Snapshot::of(&self.client).assert_same_as(&self.before);
+    }
+
+    /// Devices that were not there before the test: netchaos' own.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    pub fn devices_of_netchaos(&self) -> Vec<String> {
+        let mut devices = self.client.devices();
+        devices.retain(|device| !self.own_devices.contains(device));
+        devices
+    }
+
+    /// `netchaos ARGS --netns CLIENT`; the arguments are cut at blanks.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not end.
+    #[track_caller]
+    pub fn netchaos(&self, args: &str) -> Done {
+        netchaos(&self.at(args))
+    }
+
+    /// As [`Self::netchaos`], with a text on its stdin.
+    ///
+    /// # Panics
+    /// As [`Self::netchaos`].
+    #[track_caller]
+    pub fn netchaos_with_input(&self, args: &str, input: &str) -> Done {
+        netchaos_with_input(&self.at(args), input)
+    }
+
+    /// As [`Self::netchaos`], only started.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn start_netchaos(&self, args: &str) -> std::process::Child {
+        start_netchaos(&self.at(args))
+    }
+
+    fn at<'a>(&'a self, args: &'a str) -> Vec<&'a str> {
+        [&*words(args), &["--netns", self.client.name()]].concat()
+    }
+
+    /// Round trips of UDP from the client to an address (on [`PORT`]) or an address with port.
+    ///
+    /// # Panics
+    /// When there is no such way.
+    #[track_caller]
+    pub fn round_trips(&self, to: &str, count: usize) -> RoundTrips {
+        let to = peer(to);
+        self.client.run(|| udp_round_trips(to, count))
+    }
+
+    /// # Panics
+    /// When the round trip to `to` does not grow by `delay`: one below it, one lost, or a median
+    /// far above it.
+    #[track_caller]
+    pub fn assert_delayed(&self, to: &str, delay: Duration) {
+        self.round_trips(to, 9).assert_delayed(to, delay);
+    }
+
+    /// # Panics
+    /// When round trips to `to` are lost or take their time.
+    #[track_caller]
+    pub fn assert_prompt(&self, to: &str) {
+        self.round_trips(to, 9).assert_prompt(to);
+    }
+
+    /// Puts a file into `/etc/netns/CLIENT/`, where named namespaces have their own `/etc`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_etc(&mut self, file: &str, text: &str) {
+        let folder = PathBuf::from("/etc/netns").join(self.client.name());
+        fs::create_dir_all(&folder).expect("root can write to /etc");
+        fs::write(folder.join(file), text).expect("root can write to /etc");
+        if !self.folders.contains(&folder) {
+            self.folders.push(folder);
+        }
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for folder in &self.folders {
+            // Another failure would hide the test's own.
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// A veth pair between two namespaces, both ends up and with the same name.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn connect(one: &Netns, other: &Netns, device: &str) {
+    let pair = format!(
+        "link add {device} type veth peer name {device} netns {}",
+        other.name()
+    );
+    let up = ["lo", device].map(|device| format!("link set {device} up"));
+    one.ip_batch("", &[&[pair], &up[..]].concat());
+    other.ip_batch("", &up);
+}
+
+/// The socket address that `10.77.0.3`, `10.77.0.3:7002`, `fd77::3` or `[fd77::3]:7002` means.
+///
+/// # Panics
+/// When it is none.
+#[track_caller]
+pub fn peer(text: &str) -> SocketAddr {
+    text.parse::<SocketAddr>()
+        .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)))
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Milliseconds.
+pub const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

@@ -1,0 +1,37 @@
+//! The program under test, as a user runs it.
+
+use std::{env, process::Child};
+
+use crate::command::{Done, run_with_input, start};
+
+/// The `netchaos` to test: of the environment variable `NETCHAOS_BIN`, else the one in `PATH`.
+pub fn program() -> String {
+    env::var("NETCHAOS_BIN").unwrap_or_else(|_| "netchaos".to_owned())
+}
+
+/// Runs `netchaos ARGS` to its end.
+///
+/// # Panics
+/// When it cannot be started or does not end.
+#[track_caller]
+pub fn netchaos(args: &[&str]) -> Done {
+    netchaos_with_input(args, "")
+}
+
+/// As [`netchaos`], with a text on its stdin.
+///
+/// # Panics
+/// As [`netchaos`].
+#[track_caller]
+pub fn netchaos_with_input(args: &[&str], input: &str) -> Done {
+    run_with_input(&program(), args, input)
+}
+
+/// Starts `netchaos ARGS`, to be killed or waited for by the caller.
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+pub fn start_netchaos(args: &[&str]) -> Child {
+    start(&program(), args)
+}

@@ -1,0 +1,18 @@
+//! Measuring what packets meet on their way. A probe runs on the calling thread, in whatever
+//! namespace that is in: see [`Netns::run`](crate::netns::Netns::run).
+
+mod counters;
+mod echo;
+mod flow;
+mod neighbour;
+mod round_trip;
+mod tcp;
+
+pub use self::{
+    counters::{Device, Udp, class_packets, device, filter_packets, find, netem_queue, udp},
+    echo::EchoServer,
+    flow::{Flow, Flowed, Options, Sink},
+    neighbour::{arp_round_trips, neighbour_discovery_round_trips},
+    round_trip::{RoundTrips, SLACK, ping_round_trips, udp_round_trips, udp_round_trips_of},
+    tcp::{TcpServer, tcp_connects, tcp_transfer},
+};
