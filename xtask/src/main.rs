@@ -4,6 +4,7 @@ mod build;
 mod ctx;
 mod demo;
 mod duty;
+mod lint;
 mod setup;
 mod test;
 mod ui;
@@ -40,6 +41,8 @@ enum Task {
     },
     /// Run the tests: on paper (unit), on this kernel (host), on other kernels (vm), or all
     Test(test::TestArgs),
+    /// Check formatting, clippy (the eBPF programs too), and which part uses what
+    Lint,
     /// Boot a VM that has this machine's files (writes to them are lost) and run a command in it as root
     Vm(VmArgs),
     #[command(name = vm::guest::SUBCOMMAND, hide = true)]
@@ -122,6 +125,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Run { args } if args.is_empty() => demo::run(&ctx),
         Task::Run { args } => run_netchaos(&ctx, &args),
+        Task::Lint => lint::run(&ctx),
         Task::Test(args) => test::run(&ctx, &args),
         Task::Vm(args) => run_vm(&ctx, args),
         Task::DemoLab(args) => demo::tell(&args),

@@ -25,9 +25,9 @@ use lab::quietly;
 pub const SUBCOMMAND: &str = "demo-lab";
 /// The kernel of the VM where this one lacks something.
 const KERNEL: &str = "6.12";
-/// What netchaos needs of a kernel, by trying: the words of ip(8) or tc(8), and what it is called.
+/// What netchaos needs of a kernel beside eBPF, by trying: the words of ip(8) or tc(8), and what it is called.
 const NEEDS: [(&str, &str); 4] = [
-    ("ip link add below type dummy", "dummy"),
+    ("ip link add below type veth peer name end", "veth"),
     (
         "ip link add above link below type macvlan mode private",
         "macvlan",

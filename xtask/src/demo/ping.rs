@@ -42,7 +42,7 @@ impl Times {
 pub fn command(name: &str) -> Command {
     let mut command = Command::new("ip");
     command.args([
-        "netns", "exec", CLIENT, "ping", "-c", COUNT, "-i", INTERVAL, "-W", "5", name,
+        "netns", "exec", CLIENT, "ping", "-c", COUNT, "-i", INTERVAL, name,
     ]);
     command
 }

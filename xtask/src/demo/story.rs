@@ -38,12 +38,12 @@ pub fn tell(netchaos: &Path) -> Result<()> {
 
     println!("== A manifest slows down the way to {}\n", PEERS[0].name);
     tool.show(&["apply", "-f", MANIFEST, "--netns", CLIENT])?;
-    tool.show(&["show", EXPERIMENT, "--netns", CLIENT])?;
     show(
         "tc",
         Command::new("tc").args(["-n", CLIENT, "qdisc", "show"]),
     )?;
     measure(&mut phases, "during", &[0])?;
+    tool.show(&["show", EXPERIMENT, "--netns", CLIENT])?;
 
     println!("== A second target, while it runs\n");
     tool.show(&[
@@ -92,9 +92,11 @@ fn show(name: &str, command: &mut Command) -> Result<()> {
 
 /// Pings everybody, shows all that was measured so far, and checks that those in `delayed`, and no others, are slow.
 fn measure(phases: &mut Phases, title: &'static str, delayed: &[usize]) -> Result<()> {
-    for peer in &PEERS {
-        println!("$ {}", crate::ui::shown(&ping::command(peer.name)));
-    }
+    println!("$ {}", crate::ui::shown(&ping::command(PEERS[0].name)));
+    println!(
+        "  and at the same time {} and {}",
+        PEERS[1].name, PEERS[2].name
+    );
     let times = ping::all()?;
     phases.push((title, times.clone()));
     println!("\n{}", ping::table(phases));
