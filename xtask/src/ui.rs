@@ -67,9 +67,6 @@ impl<'a> Step<'a> {
     /// # Errors
     /// When it cannot be started, fails, or takes longer than the bound; with the end of its output.
     pub fn run(self, command: &mut Command) -> Result<Output> {
-        if self.announce {
-            note(self.what);
-        }
         let output = self.capture(command)?;
         if output.status.success() {
             return Ok(output);
@@ -84,6 +81,7 @@ impl<'a> Step<'a> {
     }
 
     fn capture(&self, command: &mut Command) -> Result<Output> {
+        let mut ticker = Ticker::new(self.what, self.announce);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -93,7 +91,6 @@ impl<'a> Step<'a> {
         let (sender, events) = channel();
         pump(child.stdout.take(), sender.clone(), Event::Out);
         pump(child.stderr.take(), sender, Event::Err);
-        let mut ticker = Ticker::new(self.what);
         let mut output = (Vec::new(), Vec::new());
         if !self.collect(&events, &mut ticker, &mut output) {
             child.kill().ok();
@@ -178,10 +175,14 @@ struct Ticker<'a> {
     shown: Option<Instant>,
     recent: Vec<u8>,
     terminal: bool,
+    announced: bool,
 }
 
 impl<'a> Ticker<'a> {
-    fn new(what: &'a str) -> Self {
+    fn new(what: &'a str, announce: bool) -> Self {
+        if announce {
+            note(what);
+        }
         let terminal = std::io::stderr().is_terminal();
         Self {
             what,
@@ -189,6 +190,7 @@ impl<'a> Ticker<'a> {
             shown: None,
             recent: Vec::new(),
             terminal,
+            announced: announce,
         }
     }
 
@@ -212,13 +214,13 @@ impl<'a> Ticker<'a> {
         if Instant::now() < due {
             return;
         }
+        if !self.announced {
+            note(self.what);
+            self.announced = true;
+        }
         self.shown = Some(Instant::now());
-        let line = format!(
-            "  {}: {} s  {}",
-            self.what,
-            self.seconds(),
-            last_line(&self.recent).unwrap_or_default()
-        );
+        let line = last_line(&self.recent).unwrap_or_default();
+        let line = format!("  {} s  {line}", self.seconds());
         let line: String = line.chars().take(100).collect();
         if self.terminal {
             eprint!("\r\x1b[2K{line}");
@@ -233,7 +235,7 @@ impl<'a> Ticker<'a> {
             return;
         }
         let back = if self.terminal { "\r\x1b[2K" } else { "" };
-        eprintln!("{back}  {}: {how} after {} s", self.what, self.seconds());
+        eprintln!("{back}  {how} after {} s", self.seconds());
     }
 }
 
