@@ -2,7 +2,9 @@
 
 mod build;
 mod ctx;
+mod demo;
 mod duty;
+mod lint;
 mod setup;
 mod test;
 mod ui;
@@ -39,12 +41,16 @@ enum Task {
     },
     /// Run the tests: on paper (unit), on this kernel (host), on other kernels (vm), or all
     Test(test::TestArgs),
+    /// Check formatting, clippy (the eBPF programs too), and which part uses what
+    Lint,
     /// Boot a VM that has this machine's files (writes to them are lost) and run a command in it as root
     Vm(VmArgs),
     #[command(name = vm::guest::SUBCOMMAND, hide = true)]
     GuestInit { modules: PathBuf },
     #[command(name = test::runner::SUBCOMMAND, hide = true)]
     RunTests(test::runner::RunnerArgs),
+    #[command(name = demo::SUBCOMMAND, hide = true)]
+    DemoLab(demo::LabArgs),
 }
 
 #[derive(Args)]
@@ -117,9 +123,12 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", program.display());
             Ok(ExitCode::SUCCESS)
         }
+        Task::Run { args } if args.is_empty() => demo::run(&ctx),
         Task::Run { args } => run_netchaos(&ctx, &args),
+        Task::Lint => lint::run(&ctx),
         Task::Test(args) => test::run(&ctx, &args),
         Task::Vm(args) => run_vm(&ctx, args),
+        Task::DemoLab(args) => demo::tell(&args),
         Task::RunTests(args) => Ok(if test::runner::run(&args)? {
             ExitCode::SUCCESS
         } else {
@@ -158,6 +167,6 @@ fn run_netchaos(ctx: &Ctx, args: &[OsString]) -> Result<ExitCode> {
 }
 
 /// A status as the shell has it: 0 to 255.
-fn exit_code(code: i32) -> ExitCode {
+pub fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, bail};
 const QUIET: Duration = Duration::from_secs(2);
 /// Without a terminal each sign of life is a line of its own, so they are few.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Enough of the latest output to find its last line in.
+const RECENT: usize = 512;
 /// Lines of a failed command's output that are shown.
 const TAIL_LINES: usize = 40;
 
@@ -65,9 +67,6 @@ impl<'a> Step<'a> {
     /// # Errors
     /// When it cannot be started, fails, or takes longer than the bound; with the end of its output.
     pub fn run(self, command: &mut Command) -> Result<Output> {
-        if self.announce {
-            note(self.what);
-        }
         let output = self.capture(command)?;
         if output.status.success() {
             return Ok(output);
@@ -82,6 +81,7 @@ impl<'a> Step<'a> {
     }
 
     fn capture(&self, command: &mut Command) -> Result<Output> {
+        let mut ticker = Ticker::new(self.what, self.announce);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -91,7 +91,6 @@ impl<'a> Step<'a> {
         let (sender, events) = channel();
         pump(child.stdout.take(), sender.clone(), Event::Out);
         pump(child.stderr.take(), sender, Event::Err);
-        let mut ticker = Ticker::new(self.what);
         let mut output = (Vec::new(), Vec::new());
         if !self.collect(&events, &mut ticker, &mut output) {
             child.kill().ok();
@@ -174,19 +173,24 @@ struct Ticker<'a> {
     what: &'a str,
     start: Instant,
     shown: Option<Instant>,
-    last_line: String,
+    recent: Vec<u8>,
     terminal: bool,
+    announced: bool,
 }
 
 impl<'a> Ticker<'a> {
-    fn new(what: &'a str) -> Self {
+    fn new(what: &'a str, announce: bool) -> Self {
+        if announce {
+            note(what);
+        }
         let terminal = std::io::stderr().is_terminal();
         Self {
             what,
             start: Instant::now(),
             shown: None,
-            last_line: String::new(),
+            recent: Vec::new(),
             terminal,
+            announced: announce,
         }
     }
 
@@ -195,9 +199,9 @@ impl<'a> Ticker<'a> {
     }
 
     fn heard(&mut self, bytes: &[u8]) {
-        if let Some(line) = last_line(bytes) {
-            self.last_line = line;
-        }
+        self.recent.extend(bytes);
+        let excess = self.recent.len().saturating_sub(RECENT);
+        self.recent.drain(..excess);
     }
 
     fn tick(&mut self) {
@@ -210,8 +214,13 @@ impl<'a> Ticker<'a> {
         if Instant::now() < due {
             return;
         }
+        if !self.announced {
+            note(self.what);
+            self.announced = true;
+        }
         self.shown = Some(Instant::now());
-        let line = format!("  {}: {} s  {}", self.what, self.seconds(), self.last_line);
+        let line = last_line(&self.recent).unwrap_or_default();
+        let line = format!("  {} s  {line}", self.seconds());
         let line: String = line.chars().take(100).collect();
         if self.terminal {
             eprint!("\r\x1b[2K{line}");
@@ -226,7 +235,7 @@ impl<'a> Ticker<'a> {
             return;
         }
         let back = if self.terminal { "\r\x1b[2K" } else { "" };
-        eprintln!("{back}  {}: {how} after {} s", self.what, self.seconds());
+        eprintln!("{back}  {how} after {} s", self.seconds());
     }
 }
 
