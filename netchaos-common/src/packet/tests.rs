@@ -142,7 +142,11 @@ fn extension_headers_are_walked() {
         fragment.extend([0; 4]);
         fragment.extend(ports(1, 2));
         let frame = ethernet(&[], 0x86dd, &ipv6_packet(44, &fragment));
-        assert_eq!(port(out(&frame).unwrap()), expected, "offset field {offset:#x}");
+        assert_eq!(
+            port(out(&frame).unwrap()),
+            expected,
+            "offset field {offset:#x}"
+        );
     }
     let mut long = Vec::new();
     for _ in 0..9 {

@@ -172,8 +172,8 @@ impl Probe {
             Ok(classifier) => (Some(classifier), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        let without = "no fault can be laid; it takes CAP_BPF and CAP_NET_ADMIN, before Linux \
-                       6.12 CAP_PERFMON too";
+        let without = "no fault can be laid; it takes CAP_BPF and CAP_NET_ADMIN, on older \
+                       kernels CAP_PERFMON too";
         self.note(
             "BPF classifier",
             result.map_err(Error::from),
@@ -183,12 +183,10 @@ impl Probe {
         let Some(mut classifier) = classifier else {
             return;
         };
-        let attached = bpf::attach(
-            &mut classifier.programs.back,
-            lower.name,
-            Hook::Egress,
-            bpf::HANDLE,
-        );
+        let attached = classifier
+            .programs
+            .back()
+            .and_then(|back| bpf::attach(back, lower.name, Hook::Egress, bpf::HANDLE));
         self.note("cls_bpf", attached.map_err(Error::from), false, LAYING);
         let found = self.find_maps_again(lower).await;
         let without = "faults that lie cannot be listed, changed or removed one by one (heal \

@@ -245,7 +245,8 @@ impl Session<'_> {
             site.is_understood()?;
             let mut laid = site.laid().to_vec();
             for laid in &mut laid {
-                laid.going |= laid.has_expired(now);
+                // With its device a fault is gone: nothing steers any more.
+                laid.going |= laid.has_expired(now) || site.device.is_none();
             }
             new.insert(site.ifindex, laid);
         }
