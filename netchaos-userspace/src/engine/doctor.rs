@@ -253,9 +253,7 @@ impl Session<'_> {
         for site in &observed.sites {
             let device = site.device_name();
             match &site.state {
-                Known::Nothing => {
-                    remains.push(format!("{device}: devices of netchaos without any fault"));
-                }
+                Known::Nothing => remains.push(site.remains()),
                 Known::OtherAbi(abi) => {
                     remains.push(format!("{device}: faults of another netchaos (ABI {abi})"));
                 }
@@ -266,8 +264,7 @@ impl Session<'_> {
                 Known::Open { laid, .. } => {
                     for laid in laid {
                         for missing in site.missing(laid) {
-                            let name = &laid.experiment.name;
-                            remains.push(format!("{device}: {name} lacks {missing}"));
+                            remains.push(format!("{device}: {}: {missing}", laid.experiment.name));
                         }
                     }
                 }

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use aya::{Ebpf, programs::SchedClassifier};
 use aya_log::{EbpfLogger, LEVEL, Level};
 use log::{Log, Metadata, Record};
+use serde::Serialize;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{Error, load};
@@ -13,8 +14,9 @@ use super::{Error, load};
 pub const FOLLOW: &str = "netchaos_follow";
 
 /// A packet on its way into a band.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Steered {
+    #[serde(skip)]
     pub slot: u32,
     pub peer: String,
     /// 0 where the packet has none.
