@@ -7,6 +7,7 @@ use super::{
     Session,
     error::Error,
     observe::{Known, Observed},
+    on_this_thread,
     ours::{Own, Role},
 };
 use crate::{
@@ -60,18 +61,10 @@ const LAYING: &str = "no fault can be laid";
 /// There can be no namespace to try in: it takes CAP_SYS_ADMIN.
 pub fn diagnose() -> Result<Vec<Ability>, Error> {
     netns::in_scratch(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Error::Start)?;
-        runtime.block_on(async {
+        on_this_thread(async {
             let netlink = Netlink::connect().map_err(Error::Start)?;
-            Ok(Probe {
-                netlink,
-                abilities: Vec::new(),
-            }
-            .run()
-            .await)
+            let abilities = Vec::new();
+            Ok(Probe { netlink, abilities }.run().await)
         })
     })?
 }

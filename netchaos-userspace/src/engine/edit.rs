@@ -5,16 +5,11 @@ use std::{
     net::IpAddr,
 };
 
-use super::{
-    Session,
-    error::Error,
-    observe::{Known, Observed, Site},
-};
+use super::{Session, draft::Draft, error::Error};
 use crate::{
     experiment::{Experiment, Fault, Peer, Target, Targets},
-    kernel::clock,
     names,
-    plan::{self, Laid},
+    plan::Laid,
 };
 
 /// What became of an experiment.
@@ -43,13 +38,6 @@ pub struct Planned {
     pub device: String,
     pub ifindex: u32,
     pub laid: Vec<Laid>,
-}
-
-/// A write in the making: what is there, and what each device shall hold.
-struct Draft {
-    observed: Observed,
-    new: BTreeMap<u32, Vec<Laid>>,
-    now: u64,
 }
 
 impl Session<'_> {
@@ -240,23 +228,6 @@ impl Session<'_> {
         Ok(effect)
     }
 
-    /// Looks at what is there. What has ended goes with whatever is written next.
-    async fn draft(&self) -> Result<Draft, Error> {
-        let observed = Observed::take(&self.netlink).await?;
-        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
-        let mut new = BTreeMap::new();
-        for site in &observed.sites {
-            site.is_understood()?;
-            let mut laid = site.laid().to_vec();
-            for laid in &mut laid {
-                // With its device a fault is gone: nothing steers any more.
-                laid.going |= laid.has_expired(now) || site.device.is_none();
-            }
-            new.insert(site.ifindex, laid);
-        }
-        Ok(Draft { observed, new, now })
-    }
-
     async fn place_all(
         &self,
         draft: &mut Draft,
@@ -277,53 +248,6 @@ impl Session<'_> {
             effects.push((experiment.name.clone(), effect));
         }
         Ok(effects)
-    }
-
-    /// Makes every device hold its part of the draft, or none of them.
-    async fn carry_out(&self, draft: Draft, at_once: bool) -> Result<u32, Error> {
-        let Draft {
-            mut observed, new, ..
-        } = draft;
-        let mut done: Vec<(u32, Vec<Laid>)> = Vec::new();
-        let mut flushed = 0;
-        for (ifindex, laid) in new {
-            let mut site = observed.site(ifindex);
-            let before = site.laid().to_vec();
-            if site.is_settled() && laid == before {
-                continue;
-            }
-            done.push((ifindex, before));
-            match site.turn_into(&self.netlink, laid, at_once).await {
-                Ok(packets) => flushed += packets,
-                Err(failure) => return Err(self.take_back(done, failure).await),
-            }
-        }
-        Ok(flushed)
-    }
-
-    /// Puts back what devices held before, the last one first.
-    async fn take_back(&self, done: Vec<(u32, Vec<Laid>)>, failure: Error) -> Error {
-        for (ifindex, before) in done.into_iter().rev() {
-            let undo = async {
-                let mut site = Observed::take(&self.netlink).await?.site(ifindex);
-                let mut laid = before;
-                for half_made in site.laid() {
-                    if laid.iter().all(|laid| laid.slot != half_made.slot) {
-                        let mut going = half_made.clone();
-                        going.going = true;
-                        laid.push(going);
-                    }
-                }
-                site.turn_into(&self.netlink, laid, false).await
-            };
-            if let Err(undo) = undo.await {
-                return Error::Partly {
-                    failure: Box::new(failure),
-                    undo: Box::new(undo),
-                };
-            }
-        }
-        failure
     }
 
     async fn addresses_of(
@@ -357,151 +281,6 @@ impl Session<'_> {
             .into_iter()
             .map(|(name, found)| (name, found.addresses));
         Ok(addresses.collect())
-    }
-}
-
-impl Draft {
-    fn device_of(&self, name: &str) -> Option<u32> {
-        let holds = |laid: &&Laid| !laid.going && laid.experiment.name == name;
-        self.new
-            .iter()
-            .find(|(_, laid)| laid.iter().any(|laid| holds(&laid)))
-            .map(|(ifindex, _)| *ifindex)
-    }
-
-    /// Whether there is an experiment of that name whose end has passed.
-    fn has_ended(&self, name: &str) -> bool {
-        let mut all = self.new.values().flatten();
-        self.device_of(name).is_none() && all.any(|laid| laid.experiment.name == name)
-    }
-
-    /// The experiment of that name that stays.
-    fn find(&mut self, name: &str) -> Result<&mut Laid, Error> {
-        if self.has_ended(name) {
-            return Err(Error::Refused(format!(
-                "{name} has ended; lay it again to have it back"
-            )));
-        }
-        let all = self.names_on(None)?;
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        self.new
-            .values_mut()
-            .flatten()
-            .find(|laid| !laid.going && laid.experiment.name == name)
-            .ok_or_else(|| Error::no_such_experiment(name, &all))
-    }
-
-    /// Names of the experiments on a device, of all devices where none is given.
-    fn names_on(&self, device: Option<&str>) -> Result<Vec<String>, Error> {
-        let link = |name: &str| {
-            let link = self.observed.links.iter().find(|link| link.name == name);
-            link.map(|link| link.index)
-                .ok_or_else(|| Error::Refused(format!("there is no device {name:?}")))
-        };
-        let only = device.map(link).transpose()?;
-        let on_device = |ifindex: &u32| only.is_none_or(|only| only == *ifindex);
-        let laid = self
-            .new
-            .iter()
-            .filter(|(ifindex, _)| on_device(ifindex))
-            .flat_map(|(_, laid)| laid);
-        Ok(laid.map(|laid| laid.experiment.name.clone()).collect())
-    }
-
-    /// Adds an experiment to what a device shall hold, or changes the one of its name.
-    fn place(
-        &mut self,
-        experiment: &Experiment,
-        ifindex: u32,
-        addresses: BTreeMap<String, Vec<IpAddr>>,
-        may_change: bool,
-    ) -> Result<Effect, Error> {
-        let name = &experiment.name;
-        let end = |now: u64| {
-            experiment
-                .duration
-                .map(|duration| now.saturating_add(duration.as_nanos() as u64))
-        };
-        if let Some(other) = self.device_of(name) {
-            if !may_change {
-                return Err(Error::Refused(format!(
-                    "{name} is there already; `netchaos change`, `netchaos target` or `netchaos \
-                     apply` change it, `netchaos remove {name}` takes it away"
-                )));
-            }
-            if other != ifindex {
-                return Err(Error::Refused(format!(
-                    "{name} is on another device; `netchaos remove {name}` first"
-                )));
-            }
-            let now = self.now;
-            let laid = self.find(name)?;
-            if laid.experiment.namespace != experiment.namespace {
-                return Err(Error::Refused(format!(
-                    "{name} is there already, of another Kubernetes namespace; experiments of a \
-                     place need names of their own"
-                )));
-            }
-            let before = laid.clone();
-            if laid.experiment.duration != experiment.duration {
-                laid.ends = end(now);
-            }
-            laid.experiment = experiment.clone();
-            laid.addresses = addresses;
-            return Ok(if *laid == before {
-                Effect::Unchanged
-            } else {
-                Effect::Changed
-            });
-        }
-        let end = end(self.now);
-        let laid = self.new.entry(ifindex).or_default();
-        let Some((slot, band)) = plan::room(laid) else {
-            return Err(Error::Refused(format!(
-                "{name} does not fit: {} experiments is what a device can have",
-                netchaos_common::abi::SLOTS
-            )));
-        };
-        laid.push(Laid {
-            slot,
-            going: false,
-            created: clock::unix_nanoseconds(),
-            pair: band.pair,
-            band: band.band,
-            ends: end,
-            experiment: experiment.clone(),
-            addresses,
-        });
-        Ok(Effect::Created)
-    }
-}
-
-impl Site {
-    /// # Errors
-    /// The maps are there and cannot be opened, or another netchaos laid them out.
-    pub(super) fn is_understood(&self) -> Result<(), Error> {
-        match &self.state {
-            Known::Nothing | Known::Open { .. } => Ok(()),
-            Known::OtherAbi(abi) => Err(Error::Refused(format!(
-                "the faults on {} were laid by another version of netchaos (ABI {abi}, this one \
-                 has {}); use that version, or `netchaos heal` to take them away",
-                self.device_name(),
-                netchaos_common::abi::ABI_VERSION
-            ))),
-            Known::Closed(error) => Err(Error::Closed {
-                device: self.device_name(),
-                source: error.clone(),
-            }),
-        }
-    }
-
-    /// Nothing is half done: whatever is there was brought to its end.
-    fn is_settled(&self) -> bool {
-        let whole = |laid: &Laid| !laid.going && self.missing(laid).is_empty();
-        match &self.state {
-            Known::Open { dirty, laid, .. } => !dirty && laid.iter().all(whole),
-            _ => self.pairs.is_empty(),
-        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod attach;
 mod doctor;
+mod draft;
 mod drain;
 mod edit;
 mod error;
@@ -60,15 +61,21 @@ pub fn inside<T: Send>(
     work: impl AsyncFnOnce(Session<'_>) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     place.namespace.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Error::Start)?;
-        runtime.block_on(async {
+        on_this_thread(async {
             let netlink = Netlink::connect().map_err(Error::Start)?;
             work(Session { place, netlink }).await
         })
     })?
+}
+
+/// Drives `work` on the calling thread: sockets belong to the namespace of the thread that opens
+/// them.
+fn on_this_thread<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Start)?
+        .block_on(work)
 }
 
 /// Names of a pair's devices, the upper one and the lower one.
