@@ -113,6 +113,10 @@ impl Probe {
             name: &upper.name(),
         })
         .await;
+        self.try_tcx(Device {
+            index: below,
+            name: &lower.name(),
+        });
         self.try_classifier(Device {
             index: below,
             name: &lower.name(),
@@ -145,6 +149,17 @@ impl Probe {
         let without = "packets cannot be delayed; modprobe sch_netem, or install the kernel's \
                        extra modules";
         self.note("sch_netem", made.map_err(Error::from), false, without);
+    }
+
+    fn try_tcx(&mut self, lower: Device<'_>) {
+        let there = match bpf::tcx::programs(lower.name) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(Error::Refused("the kernel does not know it".into())),
+            Err(error) => Err(Error::from(error)),
+        };
+        let without = "clsact is used; making it on a device that has none, and deleting it again, \
+                       loses everybody's packets for a moment. Linux 6.6 has it";
+        self.note("tcx", there, true, without);
     }
 
     async fn try_classifier(&mut self, lower: Device<'_>) {
