@@ -230,6 +230,8 @@ fn rules() -> Vec<Rule> {
         rule(&["10.1.2.0/24 port 67"], &["10.1.2.3"]),
         rule(&["128.0.0.0/1", "8000::/1"], &[]),
         rule(&["10.1.2.2/31", "10.1.2.3", "10.1.2.3 port 53"], &[]),
+        // What "2.3" at the end of the address would be if it were taken for a port.
+        rule(&["10.1.2.0/24 port 515"], &[]),
     ]
 }
 
@@ -254,7 +256,7 @@ fn subjects() -> Subjects {
     ];
     Subjects {
         addresses: addresses.map(|address| address.parse().unwrap()).to_vec(),
-        ports: vec![443, 53, 67, 68, 546, 547, 80],
+        ports: vec![443, 53, 67, 68, 546, 547, 80, 515],
     }
 }
 
