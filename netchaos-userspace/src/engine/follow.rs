@@ -26,7 +26,7 @@ impl Session<'_> {
             .ok_or_else(|| Error::Refused(format!("{name} has lost its devices")))?;
         let mut follow = Follow::load()?;
         self.remove_follower(upper).await?;
-        bpf::attach(&mut follow.program, &upper.name, Hook::Egress, bpf::HANDLE)?;
+        bpf::attach(follow.program()?, &upper.name, Hook::Egress, bpf::HANDLE)?;
         let watched = watch(&mut follow, shown.slot, see).await;
         self.remove_follower(upper).await?;
         watched

@@ -14,7 +14,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use aya::programs::{SchedClassifier, TcAttachType};
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 
 use super::{Error, load::program_by_id};
 
@@ -40,16 +40,30 @@ struct Attributes {
 
 /// Names and ids of the programs at a device's tcx egress, in their order; none where the kernel
 /// has no tcx.
-pub fn programs(device: &str) -> Option<Vec<(String, u32)>> {
-    let (_, programs) = SchedClassifier::query_tcx(device, TcAttachType::Egress).ok()?;
-    let name =
-        |info: &aya::programs::ProgramInfo| info.name_as_str().unwrap_or_default().to_owned();
-    Some(
-        programs
-            .iter()
-            .map(|info| (name(info), info.id()))
-            .collect(),
-    )
+///
+/// # Errors
+/// The kernel's refusal: asking takes CAP_NET_ADMIN, and seeing their names CAP_SYS_ADMIN.
+pub fn programs(device: &str) -> Result<Option<Vec<(String, u32)>>, Error> {
+    let programs = match SchedClassifier::query_tcx(device, TcAttachType::Egress) {
+        Ok((_, programs)) => programs,
+        // The attach type is unknown before 6.6; EINVAL is what an unknown one gets.
+        Err(ProgramError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::EINVAL) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(Error::new(
+                format!("ask for programs at tcx of {device}"),
+                error,
+            ));
+        }
+    };
+    let named = |info: &ProgramInfo| {
+        let name = info.name_as_str().unwrap_or_default().to_owned();
+        (name, info.id())
+    };
+    Ok(Some(programs.iter().map(named).collect()))
 }
 
 /// Attaches a program in front of all others at a device's tcx egress.
