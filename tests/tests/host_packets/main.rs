@@ -89,8 +89,9 @@ impl Kernel {
         self.classifier.maps.commits.write(0, commit).unwrap();
     }
 
-    fn run(&self, frame: &[u8]) -> Outcome {
-        run(&self.classifier.programs.egress, frame)
+    fn run(&mut self, frame: &[u8]) -> Outcome {
+        let program = self.classifier.programs.egress();
+        run(program.expect("it is loaded"), frame)
     }
 
     /// Every slot that wants the frame, found by asking for each alone.
@@ -397,16 +398,18 @@ fn the_oldest_experiment_that_is_live_and_has_not_ended_comes_first() {
 }
 
 #[test]
-fn a_packet_for_a_pair_that_is_gone_passes_untouched() {
-    let mut kernel = Kernel::new(&[rule(&["10.1.2.3"], &[])]);
+fn a_pair_that_is_gone_is_left_out_and_without_any_the_packet_passes_untouched() {
+    let mut kernel = Kernel::new(&[rule(&["10.1.2.3"], &[]), rule(&["10.1.2.3"], &[])]);
     let frame = plain_frame();
     assert_eq!(kernel.run(&frame), Outcome::Steered(0));
-    let gone = Steer {
-        ifindex: i32::MAX.unsigned_abs(),
-        ..steer(0, 0)
-    };
-    kernel.classifier.maps.steers.write(0, gone).unwrap();
-    assert_eq!(kernel.run(&frame), Outcome::Untouched);
+    for (slot, then) in [(0, Outcome::Steered(1)), (1, Outcome::Untouched)] {
+        let gone = Steer {
+            ifindex: i32::MAX.unsigned_abs(),
+            ..steer(slot, 0)
+        };
+        kernel.classifier.maps.steers.write(slot, gone).unwrap();
+        assert_eq!(kernel.run(&frame), then);
+    }
 }
 
 #[test]
@@ -428,7 +431,7 @@ fn the_one_word_that_switches_commits_switches_every_packet() {
 
 #[test]
 fn counters_count_packets_and_bytes_of_whom_they_were_steered_for() {
-    let kernel = Kernel::new(&[rule(&["10.9.9.9"], &[]), rule(&["10.1.2.0/24"], &[])]);
+    let mut kernel = Kernel::new(&[rule(&["10.9.9.9"], &[]), rule(&["10.1.2.0/24"], &[])]);
     let frame = plain_frame();
     for _ in 0..5 {
         assert_eq!(kernel.run(&frame), Outcome::Steered(1));
