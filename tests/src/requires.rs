@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, io::Write as _, sync::Mutex, thread};
 
+use nix::sys::utsname::uname;
+
 use crate::{
     command::{run, words},
     netns::Netns,
@@ -79,6 +81,23 @@ pub fn can_run(needs: &[Need]) -> bool {
     // Not eprintln!, which the test harness swallows when a test passes.
     writeln!(std::io::stderr(), "NOT RUN: {test}: {why}").expect("stderr is open");
     false
+}
+
+/// Major and minor number of the running kernel's version.
+///
+/// # Panics
+/// Never: every kernel has them.
+pub fn kernel_version() -> (u32, u32) {
+    let name = uname().expect("every kernel has a name");
+    let release = name.release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map(|number| {
+        let end = number.find(|character: char| !character.is_ascii_digit());
+        number[..end.unwrap_or(number.len())]
+            .parse()
+            .expect("a number")
+    });
+    let mut next = || numbers.next().expect("two numbers at least");
+    (next(), next())
 }
 
 fn reason_against(needs: &[Need]) -> Option<String> {

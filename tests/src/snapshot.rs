@@ -1,8 +1,11 @@
 //! What a namespace prints: equal before and after, or something was left behind.
 
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
+
 use crate::netns::Netns;
 
-/// Everything that iproute2 shows of a namespace, without statistics.
+/// Everything that iproute2 shows of a namespace, without statistics, and the programs at tcx,
+/// which it does not know of.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot(String);
 
@@ -24,7 +27,12 @@ impl Snapshot {
                 tc.push(format!("filter show dev {device} {hook}"));
             }
         }
-        let text = netns.ip_batch("-d", &ip.map(str::to_owned)) + &netns.tc_batch(&tc);
+        let text = [
+            netns.ip_batch("-d", &ip.map(str::to_owned)),
+            netns.tc_batch(&tc),
+            tcx_programs(netns),
+        ];
+        let text = text.concat();
         Self(text)
     }
 
@@ -47,4 +55,32 @@ impl Snapshot {
             self.0
         );
     }
+}
+
+/// A line for each program at tcx (Linux 6.6) of a namespace's devices.
+fn tcx_programs(netns: &Netns) -> String {
+    let hooks = [
+        ("ingress", TcAttachType::Ingress),
+        ("egress", TcAttachType::Egress),
+    ];
+    let mut text = String::new();
+    for device in netns.devices() {
+        for (hook, kind) in hooks {
+            let programs = match netns.run(|| SchedClassifier::query_tcx(&device, kind)) {
+                Ok((_, programs)) => programs,
+                // What an older kernel says to an attach type that it does not know.
+                Err(ProgramError::SyscallError(error))
+                    if error.io_error.raw_os_error() == Some(libc::EINVAL) =>
+                {
+                    continue;
+                }
+                Err(error) => panic!("tcx {hook} of {device}: {error}"),
+            };
+            for program in programs {
+                let name = program.name_as_str().unwrap_or_default();
+                text += &format!("tcx {hook} of {device}: {name}\n");
+            }
+        }
+    }
+    text
 }

@@ -6,8 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use netchaos::kernel::bpf::tcx;
 use netchaos_tests::lab::{DEVICE, Lab, ms};
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    net::if_::if_nametoindex,
+};
 
 const ADD: &str = "add slow --delay 100ms --to 10.77.0.3 10.77.0.4/30 fd77::3";
 
@@ -120,9 +124,7 @@ fn heal_takes_everything_away_from_whatever_others_have_broken() {
                 lab.client
                     .ip(&format!("link del {}", of_kind(lab, "dummy")));
             }),
-            ("the device's clsact is deleted", |lab| {
-                lab.client.tc(&format!("qdisc del dev {DEVICE} clsact"));
-            }),
+            ("the device's program is detached", detach_program),
             ("the tree is deleted", |lab| {
                 lab.client
                     .tc(&format!("qdisc del dev {} root", of_kind(lab, "macvlan")));
@@ -142,6 +144,25 @@ fn heal_takes_everything_away_from_whatever_others_have_broken() {
         }
         // Nothing to heal is healed.
         lab.netchaos("heal").ok();
+    });
+}
+
+/// Takes netchaos' program off the device: from tcx, or with all of clsact where it is there.
+fn detach_program(lab: &Lab) {
+    if lab
+        .client
+        .tc(&format!("qdisc show dev {DEVICE}"))
+        .contains("clsact")
+    {
+        lab.client.tc(&format!("qdisc del dev {DEVICE} clsact"));
+        return;
+    }
+    lab.client.run(|| {
+        let index = if_nametoindex(DEVICE).expect("the device is there");
+        let programs = tcx::programs(DEVICE).expect("root can ask");
+        let programs = programs.expect("without clsact there is tcx");
+        let (_, id) = programs.first().expect("netchaos' program is there");
+        tcx::detach(*id, index).expect("root can detach it");
     });
 }
 
@@ -181,7 +202,7 @@ fn packets_pass_when_somebody_has_deleted_the_pair_or_the_filter() {
         lab.netchaos("heal").ok();
 
         lab.netchaos(ADD).ok();
-        lab.client.tc(&format!("qdisc del dev {DEVICE} clsact"));
+        detach_program(lab);
         lab.assert_prompt("10.77.0.3");
         // Losing the filter loses the effect, not the state.
         lab.netchaos("list").ok().says(&["slow", "lost"]);
