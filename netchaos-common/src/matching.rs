@@ -39,13 +39,11 @@ pub fn wanted<T: Tables>(tables: &T, commit: &Commit, packet: &Packet) -> u64 {
     if packet.vital {
         sum.want = 0;
     }
-    if let Some(port) = packet.port {
-        if needed(Commit::HOST_PORTS) {
-            add(&mut sum, tables.host(&key(port)));
-        }
-        if needed(Commit::PREFIX_PORTS) {
-            add(&mut sum, tables.prefix(&prefix(port)));
-        }
+    if packet.has_port && needed(Commit::HOST_PORTS) {
+        add(&mut sum, tables.host(&key(packet.port)));
+    }
+    if packet.has_port && needed(Commit::PREFIX_PORTS) {
+        add(&mut sum, tables.prefix(&prefix(packet.port)));
     }
     sum.want & !sum.except & commit.live
 }

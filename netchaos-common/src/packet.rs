@@ -57,8 +57,11 @@ pub struct Packet {
     pub peer: [u8; 16],
     /// [`IPV4`] or [`IPV6`].
     pub family: u16,
-    /// The peer's port, host order, of TCP, UDP and SCTP; none in later fragments.
-    pub port: Option<u16>,
+    /// Whether there is a port: in TCP, UDP and SCTP, apart from later fragments. No `Option`,
+    /// whose value is not written where there is none: a verifier before 6.12 refuses to copy it.
+    pub has_port: bool,
+    /// The peer's port, host order.
+    pub port: u16,
     /// Neighbour discovery and DHCP: only a rule that names their port may touch them.
     pub vital: bool,
 }
@@ -108,7 +111,8 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, offset: usize, way: Way) -> Option<Packet>
     let mut packet = Packet {
         peer: [0; 16],
         family: IPV4,
-        port: None,
+        has_port: false,
+        port: 0,
         vital: false,
     };
     packet.peer[0] = header[at];
@@ -141,7 +145,8 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, offset: usize, way: Way) -> Option<Packet>
     let mut packet = Packet {
         peer,
         family: IPV6,
-        port: None,
+        has_port: false,
+        port: 0,
         vital: false,
     };
     let mut next = first[offset_of!(Ipv6Hdr, next_hdr)];
@@ -192,10 +197,11 @@ fn transport<B: Bytes + ?Sized>(bytes: &B, at: usize, protocol: u8, way: Way, pa
         };
         let source = u16::from_be_bytes([ports[0], ports[1]]);
         let destination = u16::from_be_bytes([ports[2], ports[3]]);
-        packet.port = Some(match way {
+        packet.has_port = true;
+        packet.port = match way {
             Way::Out => destination,
             Way::In => source,
-        });
+        };
         packet.vital =
             is_udp && (is_dhcp(packet.family, source) || is_dhcp(packet.family, destination));
     }

@@ -16,7 +16,8 @@ pub fn netchaos_follow(ctx: TcContext) -> i32 {
     if mark.is_ours() {
         let way = if mark.is_ingress() { Way::In } else { Way::Out };
         if let Some(packet) = packet::parse(&skb, Start::Ethernet, way) {
-            let port = packet.port.unwrap_or(0);
+            // 0 where there is none.
+            let port = packet.port;
             if packet.family == netchaos_common::abi::IPV4 {
                 let [a, b, c, d, ..] = packet.peer;
                 let peer = u32::from_be_bytes([a, b, c, d]);

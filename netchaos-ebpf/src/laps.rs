@@ -49,10 +49,7 @@ fn depart(skb: &Skb<'_>) -> Option<i32> {
         Start::Ethernet
     };
     let slots = wanted(skb, start, Way::Out)?;
-    let (slot, steer) = first_unexpired(slots)?;
-    if !exists(skb, steer.ifindex) {
-        return None;
-    }
+    let (slot, steer) = first_of(skb, slots)?;
     if device.layer3 != 0 && !put_on_ethernet(skb) {
         return None;
     }
@@ -88,7 +85,7 @@ fn next_lap(skb: &Skb<'_>, mark: Mark) -> Option<i32> {
     let way = if mark.is_ingress() { Way::In } else { Way::Out };
     let done = u64::MAX >> (63 - mark.slot());
     let slots = wanted(skb, Start::Ethernet, way)? & !done;
-    let (slot, steer) = first_unexpired(slots)?;
+    let (slot, steer) = first_of(skb, slots)?;
     let mark = Mark::new(mark.is_ingress(), slot, mark.priority_code());
     Some(lap(skb, mark, slot, steer))
 }
@@ -103,9 +100,9 @@ fn wanted(skb: &Skb<'_>, start: Start, way: Way) -> Option<u64> {
     Some(matching::wanted(&Maps, commit, &packet))
 }
 
-/// The first of `slots` whose end has not passed.
+/// The first of `slots` whose end has not passed and whose pair is there.
 #[inline(always)]
-fn first_unexpired(mut slots: u64) -> Option<(u32, &'static Steer)> {
+fn first_of(skb: &Skb<'_>, mut slots: u64) -> Option<(u32, &'static Steer)> {
     // Counted, since the verifier must see an end.
     for _ in 0..SLOTS {
         if slots == 0 {
@@ -115,7 +112,8 @@ fn first_unexpired(mut slots: u64) -> Option<(u32, &'static Steer)> {
         slots &= slots - 1;
         let steer = STEERS.get(slot)?;
         // SAFETY: takes nothing, gives a number.
-        if steer.ends == 0 || unsafe { bpf_ktime_get_boot_ns() } < steer.ends {
+        let has_ended = steer.ends != 0 && unsafe { bpf_ktime_get_boot_ns() } >= steer.ends;
+        if !has_ended && exists(skb, steer.ifindex) {
             return Some((slot, steer));
         }
     }

@@ -30,7 +30,7 @@ pub const PORTS: u16 = 18;
 /// The device that faults are put on.
 pub const DEVICE: &str = "eth0";
 /// Round trips without a fault stay below this in the median, on an emulated processor too.
-pub const PROMPT: Duration = Duration::from_millis(20);
+pub const PROMPT: Duration = Duration::from_millis(40);
 
 pub struct Lab {
     // Dropped in this order: threads inside keep a namespace alive.

@@ -50,14 +50,14 @@ fn lay(client: &Netns, targets: &[&[&str]]) -> Classifier {
                 .unwrap();
             netlink.add_clsact(device.as_device()).await.unwrap();
             bpf::attach(
-                &mut classifier.programs.back,
+                classifier.programs.back().unwrap(),
                 LOWER,
                 Hook::Egress,
                 bpf::HANDLE,
             )
             .unwrap();
             bpf::attach(
-                &mut classifier.programs.egress,
+                classifier.programs.egress().unwrap(),
                 DEVICE,
                 Hook::Egress,
                 bpf::HANDLE,

@@ -4,7 +4,7 @@ use std::thread;
 
 use netchaos_tests::{
     lab::{Lab, ms, peer},
-    probe::{Flow, Options, filter_packets, netem_queue},
+    probe::{Flow, Options, filter_packets, netem_queue, realtime},
     requires::Need,
 };
 
@@ -20,17 +20,37 @@ fn adding_and_removing_under_traffic_loses_nothing_of_the_target_and_of_nobody_e
             ("another's", flow(lab, "10.77.0.2:6001", 4000, Some(400))),
             ("IPv6", flow(lab, "[fd77::3]:6002", 4000, Some(400))),
         ];
-        let mut cycles = 0;
+        // What was done when, so that a loss says where it comes from.
+        let mut steps = Vec::new();
+        let mut step = |lab: &Lab, args: &str| {
+            let begin = realtime();
+            lab.netchaos(args).ok();
+            steps.push((args.to_owned(), begin..realtime()));
+        };
         while !flows.iter().any(|(_, flow)| flow.is_sent()) {
-            lab.netchaos("add slow --delay 200ms --to 10.77.0.3").ok();
+            step(lab, "add slow --delay 200ms --to 10.77.0.3");
             thread::sleep(ms(300));
-            lab.netchaos("remove slow").ok();
-            cycles += 1;
+            step(lab, "remove slow");
         }
-        assert!(cycles >= 2, "the flow was over after {cycles} cycles");
+        assert!(steps.len() >= 4, "the flow was over after {steps:?}");
         lab.assert_nothing_left();
         let flows = flows.map(|(whose, flow)| (whose, flow.finish(ms(2000))));
         for (whose, flow) in &flows {
+            let during = |number: &u64| {
+                let sent = flow.sent_at(*number);
+                let step = steps.iter().find(|(_, time)| time.contains(&sent));
+                step.map_or((*number, "between", 0, 0), |(step, time)| {
+                    let micros = |nanoseconds| nanoseconds / 1000;
+                    (
+                        *number,
+                        step,
+                        micros(sent - time.start),
+                        micros(time.end - sent),
+                    )
+                })
+            };
+            let lost: Vec<_> = flow.lost().iter().map(during).collect();
+            assert!(lost.is_empty(), "{whose}: lost {lost:?}: {flow}");
             flow.assert_whole(whose);
         }
         let [(_, target), others @ ..] = &flows;

@@ -97,7 +97,7 @@ fn attach(program: &OwnedFd) -> bool {
 
 #[test]
 fn a_program_at_tcx_that_ends_the_chain_hides_no_packet_from_us_and_stays() {
-    Lab::test("vm_tcx::ends_the_chain", &[], |lab| {
+    Lab::test(&[], |lab| {
         let foreign = ends_the_chain();
         // Before 6.6 nobody can come before us, and the rest has to hold all the same.
         let has_tcx = lab.client.run(|| attach(&foreign));

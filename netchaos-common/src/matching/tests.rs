@@ -32,11 +32,12 @@ impl Tables for Maps {
 
 const PEER: [u8; 16] = [10, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-const fn packet(port: Option<u16>) -> Packet {
+fn packet(port: Option<u16>) -> Packet {
     Packet {
         peer: PEER,
         family: IPV4,
-        port,
+        has_port: port.is_some(),
+        port: port.unwrap_or(0),
         vital: false,
     }
 }

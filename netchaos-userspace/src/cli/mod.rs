@@ -7,7 +7,10 @@ mod read;
 mod tree;
 mod write;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use serde::Serialize;
@@ -16,6 +19,7 @@ use self::args::{Cli, Command, Format};
 use crate::{
     engine::{self, Outcome},
     experiment::Problems,
+    place::Where,
 };
 
 /// What a failure means for whoever called.
@@ -70,14 +74,23 @@ impl Failure {
         Self::new(Shape::Lacking, message.into())
     }
 
-    fn within(mut self, place: &str) -> Self {
-        self.message = format!("{place}: {}", self.message);
-        self
-    }
-
-    fn shaped(mut self, shape: Shape) -> Self {
-        self.shape = shape;
-        self
+    /// What went wrong in several places; `some_worked` in others.
+    fn of_places(failures: Vec<(Where, engine::Error)>, some_worked: bool) -> Result<(), Self> {
+        let mut failures = failures.into_iter();
+        let Some((first, error)) = failures.next() else {
+            return Ok(());
+        };
+        let mut failure = Self::from(error);
+        failure.message = format!("{first}: {}", failure.message);
+        for (place, error) in failures {
+            failure
+                .message
+                .push_str(&format!("\n{place}: {}", error.with_sources()));
+        }
+        if some_worked {
+            failure.shape = Shape::Partly;
+        }
+        Err(failure)
     }
 }
 
@@ -124,10 +137,11 @@ impl Failure {
         }
         let json = serde_json::to_string_pretty(&Wrapped { error: self });
         match (format, json) {
-            (Format::Json, Ok(json)) => eprintln!("{json}"),
+            // Where nobody listens it is not said; the exit code is.
+            (Format::Json, Ok(json)) => drop(writeln!(io::stderr().lock(), "{json}")),
             _ => {
                 for line in self.message.lines() {
-                    eprintln!("error: {line}");
+                    let _ = writeln!(io::stderr().lock(), "error: {line}");
                 }
             }
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     Failure, args,
-    output::{self, counted},
+    output::{self, counted, note},
     write::{everywhere, open},
 };
 use crate::{
@@ -25,20 +25,29 @@ struct ListedPlace {
 
 pub fn list(list: args::List) -> Result<(), Failure> {
     let mut all = Vec::new();
+    let mut failures = Vec::new();
     for wanted in everywhere(&list.place, list.all) {
         let found = Place::open(&wanted)
             .map_err(engine::Error::from)
             .and_then(|place| engine::inside(&place, async |session| session.list().await));
         let place = list.all.then(|| wanted.to_string());
         match found {
-            Ok(found) => all.extend(found.into_iter().map(|listed| ListedPlace {
-                place: place.clone(),
-                listed,
-            })),
-            Err(error) if list.all => eprintln!("note: {wanted}: {}", error.with_sources()),
+            Ok((found, remains)) => {
+                remains.iter().for_each(|remains| note(remains));
+                all.extend(found.into_iter().map(|listed| ListedPlace {
+                    place: place.clone(),
+                    listed,
+                }));
+            }
+            Err(error) if list.all => failures.push((wanted, error)),
             Err(error) => return Err(error.into()),
         }
     }
+    print_list(list, all)?;
+    Failure::of_places(failures, true)
+}
+
+fn print_list(list: args::List, all: Vec<ListedPlace>) -> Result<(), Failure> {
     if output::structured(list.output.output, &all)? {
         return Ok(());
     }
@@ -112,14 +121,18 @@ pub fn show(show: args::Show) -> Result<(), Failure> {
         output::line(&picture(&shown))?;
     }
     if show.follow {
+        let format = show.output.output;
         engine::inside(&place, async |session| {
-            session.follow(&show.name, steered).await
+            session
+                .follow(&show.name, |packet| steered(format, packet))
+                .await
         })?;
     }
     Ok(())
 }
 
-fn steered(packet: &Steered) {
+/// One packet, one line; for programs a JSON object each, or a YAML document.
+fn steered(format: args::Format, packet: &Steered) {
     let Steered {
         peer, port, length, ..
     } = packet;
@@ -128,11 +141,19 @@ fn steered(packet: &Steered) {
     } else {
         format!(" port {port}")
     };
+    let line = match format {
+        args::Format::Table => {
+            format!(
+                "steered: {} to {peer}{port}",
+                counted((*length).into(), "byte")
+            )
+        }
+        args::Format::Json | args::Format::Yaml => {
+            serde_json::to_string(packet).unwrap_or_default()
+        }
+    };
     // Whoever closes the pipe ends the following at the next Ctrl-C.
-    let _ = output::line(&format!(
-        "steered: {} to {peer}{port}",
-        counted((*length).into(), "byte")
-    ));
+    let _ = output::line(&line);
 }
 
 fn picture(shown: &Shown) -> String {
@@ -190,7 +211,7 @@ fn state(listed: &Listed) -> String {
     if listed.missing.is_empty() {
         state.into()
     } else {
-        format!("{state}: missing {}", listed.missing.join(", "))
+        format!("{state}: {}", listed.missing.join(", "))
     }
 }
 

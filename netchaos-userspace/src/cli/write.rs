@@ -5,8 +5,8 @@ use std::{fs, io::Read as _};
 use serde::Serialize;
 
 use super::{
-    Failure, Shape, args, flags,
-    output::{self, counted},
+    Failure, args, flags,
+    output::{self, counted, note},
     tree::Plan,
 };
 use crate::{
@@ -45,11 +45,6 @@ fn say(format: args::Format, effects: Vec<(String, Effect)>) -> Result<(), Failu
         }
     }
     Ok(())
-}
-
-/// A word to whoever asked, beside the result.
-fn note(text: &str) {
-    eprintln!("note: {text}");
 }
 
 pub fn apply(apply: args::Apply) -> Result<(), Failure> {
@@ -160,9 +155,10 @@ pub fn change(change: args::Change) -> Result<(), Failure> {
     let patch = flags::patch(&change.fault).map_err(Failure::usage)?;
     let place = open(&change.place)?;
     let name = change.name;
-    let effect = engine::inside(&place, async |session| {
+    let (effect, notes) = engine::inside(&place, async |session| {
         session.change(&name, |fault| patch.apply(fault)).await
     })?;
+    notes.iter().for_each(|text| note(text));
     say(change.output.output, vec![(name, effect)])
 }
 
@@ -215,7 +211,7 @@ struct HealedPlace {
 
 pub fn heal(heal: args::Heal) -> Result<(), Failure> {
     let mut all = Vec::new();
-    let mut first = None;
+    let mut failures = Vec::new();
     for wanted in everywhere(&heal.place, heal.all) {
         let healed = Place::open(&wanted)
             .map_err(engine::Error::from)
@@ -225,11 +221,8 @@ pub fn heal(heal: args::Heal) -> Result<(), Failure> {
                 place: wanted.to_string(),
                 healed,
             }),
-            Err(error) => {
-                // The others are healed all the same.
-                let failure = Failure::from(error).within(&wanted.to_string());
-                first.get_or_insert(failure);
-            }
+            // The others are healed all the same.
+            Err(error) => failures.push((wanted, error)),
         }
     }
     if !output::structured(heal.output.output, &all)? {
@@ -237,12 +230,8 @@ pub fn heal(heal: args::Heal) -> Result<(), Failure> {
             if let Some(why) = &healed.without_lock {
                 note(&format!("{place}: went on without the lock: {why}"));
             }
-            let things: Vec<&str> = healed
-                .filters
-                .iter()
-                .chain(&healed.devices)
-                .map(String::as_str)
-                .collect();
+            let things = healed.filters.iter().chain(&healed.devices);
+            let things: Vec<&str> = things.map(String::as_str).collect();
             if things.is_empty() {
                 output::line(&format!("{place}: nothing of netchaos here"))?;
             } else {
@@ -250,10 +239,7 @@ pub fn heal(heal: args::Heal) -> Result<(), Failure> {
             }
         }
     }
-    match first {
-        None => Ok(()),
-        Some(failure) => Err(failure.shaped(Shape::Partly)),
-    }
+    Failure::of_places(failures, !all.is_empty())
 }
 
 pub fn open(place: &args::Place) -> Result<Place, Failure> {
@@ -265,6 +251,5 @@ pub fn everywhere(place: &args::Place, all: bool) -> Vec<Where> {
     if !all {
         return vec![place.wanted()];
     }
-    let named = place::named().into_iter().map(Where::Netns);
-    std::iter::once(Where::Here).chain(named).collect()
+    place::everywhere()
 }

@@ -32,10 +32,10 @@ impl Site {
             let name = &pair.lower.name;
             match (&mut fresh, &pair.filter) {
                 (Some(fresh), Some(filter)) => {
-                    bpf::replace(&mut fresh.back, name, Hook::Egress, filter.handle)?;
+                    bpf::replace(fresh.back()?, name, Hook::Egress, filter.handle)?;
                 }
                 (Some(fresh), None) => {
-                    bpf::attach(&mut fresh.back, name, Hook::Egress, bpf::HANDLE)?;
+                    bpf::attach(fresh.back()?, name, Hook::Egress, bpf::HANDLE)?;
                 }
                 (None, Some(_)) => {}
                 (None, None) => {
@@ -58,14 +58,13 @@ impl Site {
         let Some(device) = self.device.clone() else {
             return Err(Error::Refused(format!("{} has gone", self.device_name())));
         };
-        let (egress, name) = (&mut fresh.egress, &device.name);
+        let (egress, name) = (fresh.egress()?, &device.name);
         match &self.seat {
             Some(Seat::Clsact(filter)) => {
                 return Ok(bpf::replace(egress, name, Hook::Egress, filter.handle)?);
             }
             Some(Seat::Tcx(id)) => return Ok(tcx::replace(egress, *id, device.index)?),
-            // Whoever is at tcx comes before clsact, and may let nothing through to it.
-            None if !tcx::programs(name).is_empty() => {
+            None if tcx::programs(name)?.is_some() => {
                 return Ok(tcx::attach(egress, device.index)?);
             }
             None => {}
@@ -74,10 +73,13 @@ impl Site {
             // Remembered before it is made: a call that dies in between leaves nothing behind
             // that nobody takes away.
             self.remember_clsact(netlink, Clsact::Ours).await?;
-            netlink
+            let is_new = netlink
                 .add_clsact(device.as_device())
                 .await
                 .map_err(lacks("sch_ingress", NO_CLSACT))?;
+            if !is_new {
+                self.remember_clsact(netlink, Clsact::Found).await?;
+            }
         }
         Ok(bpf::attach(
             egress,
@@ -126,15 +128,13 @@ pub(super) async fn seat(netlink: &Netlink, device: Device<'_>) -> Result<Option
     {
         return Ok(Some(Seat::Clsact(filter)));
     }
-    Ok(own_at_tcx(device).map(Seat::Tcx))
+    Ok(own_at_tcx(device)?.map(Seat::Tcx))
 }
 
-fn own_at_tcx(device: Device<'_>) -> Option<u32> {
-    let programs = tcx::programs(device.name);
-    programs
-        .into_iter()
-        .find(|(name, _)| name == bpf::EGRESS)
-        .map(|(_, id)| id)
+fn own_at_tcx(device: Device<'_>) -> Result<Option<u32>, Error> {
+    let programs = tcx::programs(device.name)?.unwrap_or_default();
+    let own = programs.into_iter().find(|(name, _)| name == bpf::EGRESS);
+    Ok(own.map(|(_, id)| id))
 }
 
 /// Takes our programs off a device, and clsact where it came from us and nobody else uses it. Gives
@@ -146,7 +146,7 @@ pub(super) async fn free(
 ) -> Result<Vec<String>, Error> {
     let mut others = 0;
     let mut deleted = Vec::new();
-    if let Some(id) = own_at_tcx(device) {
+    if let Some(id) = own_at_tcx(device)? {
         tcx::detach(id, device.index)?;
         deleted.push(format!("{} at tcx of {}", bpf::EGRESS, device.name));
     }
@@ -182,9 +182,8 @@ async fn has_clsact(netlink: &Netlink, device: Device<'_>) -> Result<bool, Error
         }
         if qdisc.ifindex == device.index && qdisc.kind == "ingress" {
             return Err(Error::Refused(format!(
-                "{} has an ingress qdisc, which is somebody else's and leaves no room for clsact; \
-                 `tc qdisc replace dev {} clsact` keeps its filters",
-                device.name, device.name
+                "{} has an ingress qdisc, which is somebody else's and leaves no room for clsact",
+                device.name
             )));
         }
     }

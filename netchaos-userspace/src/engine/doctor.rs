@@ -172,8 +172,8 @@ impl Probe {
             Ok(classifier) => (Some(classifier), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        let without = "no fault can be laid; it takes CAP_BPF and CAP_NET_ADMIN, before Linux \
-                       6.12 CAP_PERFMON too";
+        let without = "no fault can be laid; it takes CAP_BPF and CAP_NET_ADMIN, on older \
+                       kernels CAP_PERFMON too";
         self.note(
             "BPF classifier",
             result.map_err(Error::from),
@@ -183,12 +183,10 @@ impl Probe {
         let Some(mut classifier) = classifier else {
             return;
         };
-        let attached = bpf::attach(
-            &mut classifier.programs.back,
-            lower.name,
-            Hook::Egress,
-            bpf::HANDLE,
-        );
+        let attached = classifier
+            .programs
+            .back()
+            .and_then(|back| bpf::attach(back, lower.name, Hook::Egress, bpf::HANDLE));
         self.note("cls_bpf", attached.map_err(Error::from), false, LAYING);
         let found = self.find_maps_again(lower).await;
         let without = "faults that lie cannot be listed, changed or removed one by one (heal \
@@ -255,9 +253,7 @@ impl Session<'_> {
         for site in &observed.sites {
             let device = site.device_name();
             match &site.state {
-                Known::Nothing => {
-                    remains.push(format!("{device}: devices of netchaos without any fault"));
-                }
+                Known::Nothing => remains.push(site.remains()),
                 Known::OtherAbi(abi) => {
                     remains.push(format!("{device}: faults of another netchaos (ABI {abi})"));
                 }
@@ -268,8 +264,7 @@ impl Session<'_> {
                 Known::Open { laid, .. } => {
                     for laid in laid {
                         for missing in site.missing(laid) {
-                            let name = &laid.experiment.name;
-                            remains.push(format!("{device}: {name} lacks {missing}"));
+                            remains.push(format!("{device}: {}: {missing}", laid.experiment.name));
                         }
                     }
                 }

@@ -90,7 +90,7 @@ impl Session<'_> {
         Ok(planned.collect())
     }
 
-    /// Changes an experiment's fault in place.
+    /// Changes an experiment's fault in place. Gives back what is worth a word about the new one.
     ///
     /// # Errors
     /// There is no such experiment, or as the module says.
@@ -98,12 +98,16 @@ impl Session<'_> {
         &self,
         name: &str,
         change: impl FnOnce(&mut Fault),
-    ) -> Result<Effect, Error> {
-        self.edit(name, |laid| {
-            change(&mut laid.experiment.fault);
-            Ok(())
-        })
-        .await
+    ) -> Result<(Effect, Vec<String>), Error> {
+        let mut notes = Vec::new();
+        let effect = self
+            .edit(name, |laid| {
+                change(&mut laid.experiment.fault);
+                notes = laid.experiment.notes();
+                Ok(())
+            })
+            .await?;
+        Ok((effect, notes))
     }
 
     /// Aims an experiment at more peers. They count from the next packet on.
@@ -245,7 +249,8 @@ impl Session<'_> {
             site.is_understood()?;
             let mut laid = site.laid().to_vec();
             for laid in &mut laid {
-                laid.going |= laid.has_expired(now);
+                // With its device a fault is gone: nothing steers any more.
+                laid.going |= laid.has_expired(now) || site.device.is_none();
             }
             new.insert(site.ifindex, laid);
         }

@@ -25,11 +25,8 @@ impl Session<'_> {
             .find(|link| Some(link.name.as_str()) == upper && Own::recognise(link).is_some())
             .ok_or_else(|| Error::Refused(format!("{name} has lost its devices")))?;
         let mut follow = Follow::load()?;
-        let is_first = self.netlink.add_clsact(upper.as_device()).await?;
-        if !is_first {
-            self.remove_follower(upper).await?;
-        }
-        bpf::attach(&mut follow.program, &upper.name, Hook::Egress, bpf::HANDLE)?;
+        self.remove_follower(upper).await?;
+        bpf::attach(follow.program()?, &upper.name, Hook::Egress, bpf::HANDLE)?;
         let watched = watch(&mut follow, shown.slot, see).await;
         self.remove_follower(upper).await?;
         watched

@@ -133,7 +133,7 @@ impl Site {
     pub fn device_name(&self) -> String {
         match &self.device {
             Some(device) => device.name.clone(),
-            None => format!("device {} (gone)", self.ifindex),
+            None => format!("device {}, which is gone", self.ifindex),
         }
     }
 
@@ -149,12 +149,12 @@ impl Site {
         let mut missing = Vec::new();
         let name = self.device_name();
         if self.device.is_none() {
-            missing.push(format!("the {name}"));
+            missing.push("its device is gone".into());
         } else if self.seat.is_none() {
-            missing.push(format!("the classifier on {name}"));
+            missing.push(format!("no classifier on {name}"));
         }
         match self.pairs.get(&laid.pair) {
-            None => missing.push("its pair of devices".into()),
+            None => missing.push("its pair of devices is gone".into()),
             Some(pair) => pair.missing(laid.band(), &mut missing),
         }
         missing
@@ -212,16 +212,16 @@ impl Pair {
     fn missing(&self, band: Band, missing: &mut Vec<String>) {
         let lower = &self.lower.name;
         match &self.upper {
-            None => missing.push(format!("the device above {lower}")),
+            None => missing.push(format!("the device above {lower} is gone")),
             Some(upper) if !upper.is_up => missing.push(format!("{} is down", upper.name)),
-            Some(upper) if !self.has_prio => missing.push(format!("the prio of {}", upper.name)),
+            Some(upper) if !self.has_prio => missing.push(format!("{} has no prio", upper.name)),
             Some(upper) if !self.bands.contains_key(&band) => {
-                missing.push(format!("the qdisc in {} of {}", band.class(), upper.name));
+                missing.push(format!("no qdisc in {} of {}", band.class(), upper.name));
             }
             Some(_) => {}
         }
         if self.filter.is_none() {
-            missing.push(format!("the classifier on {lower}"));
+            missing.push(format!("no classifier on {lower}"));
         }
     }
 }

@@ -126,9 +126,10 @@ impl Clsact {
 /// Where our program sits on the faults' device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seat {
-    Clsact(Filter),
-    /// At tcx, the program's id: where other programs are at tcx too.
+    /// At tcx, the program's id.
     Tcx(u32),
+    /// On a kernel that has no tcx.
+    Clsact(Filter),
 }
 
 /// Whether a filter on clsact is ours.

@@ -49,12 +49,15 @@ impl Site {
             .add_root_prio(upper_link.as_device(), PRIO_HANDLE, &PRIO)
             .await
             .map_err(lacks("sch_prio", NO_PRIO))?;
+        // While they are down: on a device that is up it would empty the queues.
+        for link in [&lower_link, &upper_link] {
+            netlink
+                .add_clsact(link.as_device())
+                .await
+                .map_err(lacks("sch_ingress", NO_CLSACT))?;
+        }
         netlink.set_link_up(&lower_name).await?;
         netlink.set_link_up(&upper_name).await?;
-        netlink
-            .add_clsact(lower_link.as_device())
-            .await
-            .map_err(lacks("sch_ingress", NO_CLSACT))?;
         let made = Pair {
             lower: lower_link,
             upper: Some(upper_link),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     experiment::Experiment,
-    kernel::{bpf::Maps, clock},
+    kernel::{bpf::Maps, clock, netns::Lock},
     plan::{self, Laid},
 };
 
@@ -89,21 +89,35 @@ pub struct QueueReport {
 }
 
 impl Session<'_> {
-    /// The experiments of the place, in the order in which packets meet them.
+    /// The experiments of the place, in the order in which packets meet them, and what else of
+    /// netchaos lies about there, in words.
     ///
     /// # Errors
     /// The maps cannot be opened, or were laid out by another netchaos.
-    pub async fn list(&self) -> Result<Vec<Listed>, Error> {
-        let observed = Observed::take(&self.netlink).await?;
-        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
+    pub async fn list(&self) -> Result<(Vec<Listed>, Vec<String>), Error> {
+        let (_lock, observed, now) = self.look().await?;
         let mut all = Vec::new();
+        let mut remains = Vec::new();
         for site in &observed.sites {
             site.is_understood()?;
+            if matches!(site.state, Known::Nothing) {
+                remains.push(site.remains());
+            }
             for laid in site.laid() {
                 all.push(site.listed(laid, now)?);
             }
         }
-        Ok(all)
+        Ok((all, remains))
+    }
+
+    /// Looks at what is there, when no other call is writing; one that takes long is not waited
+    /// for.
+    async fn look(&self) -> Result<(Option<Lock>, Observed, u64), Error> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let lock = self.place.namespace.lock(PATIENCE).ok();
+        let observed = Observed::take(&self.netlink).await?;
+        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
+        Ok((lock, observed, now))
     }
 
     /// One experiment with what the kernel holds for it.
@@ -111,8 +125,7 @@ impl Session<'_> {
     /// # Errors
     /// As [`Session::list`], and where there is none of that name.
     pub async fn show(&self, name: &str) -> Result<Shown, Error> {
-        let observed = Observed::take(&self.netlink).await?;
-        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
+        let (_lock, observed, now) = self.look().await?;
         let mut names = Vec::new();
         for site in &observed.sites {
             site.is_understood()?;
@@ -128,6 +141,15 @@ impl Session<'_> {
 }
 
 impl Site {
+    /// What lies about where no program says which faults they are.
+    pub(super) fn remains(&self) -> String {
+        format!(
+            "{}: devices of netchaos without their program, so that nobody knows their faults; \
+             packets to their targets may be lost. `netchaos heal` takes them away",
+            self.device_name()
+        )
+    }
+
     fn listed(&self, laid: &Laid, now: u64) -> Result<Listed, Error> {
         let counter = match &self.state {
             Known::Open { maps, .. } => maps.counter(laid.slot.into())?,

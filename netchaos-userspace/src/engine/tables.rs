@@ -10,7 +10,7 @@ use crate::{
     },
     plan::{
         Tables,
-        tables::{Change, Key, Phase},
+        tables::{Change, Key, Live, Step},
     },
 };
 
@@ -29,12 +29,19 @@ pub(super) fn current(maps: &Maps) -> Result<Commit, bpf::Error> {
 }
 
 /// Takes the maps from `old` to `new` with `live` steering from the switch on. Every packet finds
-/// the old state or the new one, see [`Phase`].
+/// the old state or the new one, see [`Step`].
 pub(super) fn switch(maps: &mut Maps, old: &Tables, new: &Tables, live: u64) -> Result<(), Error> {
+    let turn = Live {
+        before: current(maps)?.live,
+        after: live,
+    };
     let changes = old.changes_to(new);
-    for phase in Phase::BEFORE_COMMIT {
-        run(maps, phase, &changes)?;
-    }
+    let mut left: Vec<Wants> = changes.iter().map(|change| change.before).collect();
+    let mut walk = |maps: &mut Maps, steps: [Step; 3]| {
+        steps
+            .into_iter()
+            .try_for_each(|step| take(maps, step, &changes, turn, &mut left))
+    };
     let commit = |lookups| Commit {
         live,
         all: new.all,
@@ -42,10 +49,9 @@ pub(super) fn switch(maps: &mut Maps, old: &Tables, new: &Tables, live: u64) -> 
         reserved: 0,
     };
     let lookups = new.lookups();
+    walk(maps, Step::BEFORE_SWITCH)?;
     put_in_force(maps, commit(lookups | old.lookups()))?;
-    for phase in Phase::AFTER_COMMIT {
-        run(maps, phase, &changes)?;
-    }
+    walk(maps, Step::AFTER_SWITCH)?;
     if old.lookups() & !lookups != 0 {
         put_in_force(maps, commit(lookups))?;
     }
@@ -66,16 +72,25 @@ fn put_in_force(maps: &mut Maps, commit: Commit) -> Result<(), Error> {
     Ok(())
 }
 
-fn run(maps: &mut Maps, phase: Phase, changes: &[Change]) -> Result<(), Error> {
+/// Takes one step with every entry; `left` holds what the step before has left.
+fn take(
+    maps: &mut Maps,
+    step: Step,
+    changes: &[Change],
+    turn: Live,
+    left: &mut [Wants],
+) -> Result<(), Error> {
     let mut wrote = false;
-    for change in changes {
-        let (value, differs) = phase.value(change);
-        if differs {
+    for (change, left) in changes.iter().zip(left) {
+        let value = step.value(change, turn);
+        if value != *left {
             put(maps, &change.key, &value)?;
+            *left = value;
             wrote = true;
         }
     }
-    if wrote {
+    // Nobody steers by what is written first and last.
+    if wrote && !matches!(step, Step::Start | Step::Stop) {
         // A packet must not find the next step's change without this one's.
         clock::wait_for_running_programs();
     }

@@ -135,8 +135,19 @@ fn open_of_process(pid: u32) -> Result<Namespace, Error> {
     Ok(Namespace::open(Path::new(&format!("/proc/{pid}/ns/net")))?)
 }
 
+/// All named namespaces, and the current one where it is none of them.
+pub fn everywhere() -> Vec<Where> {
+    let inode = |wanted: &Where| Some(Place::open(wanted).ok()?.namespace.inode());
+    let mut places: Vec<Where> = named().into_iter().map(Where::Netns).collect();
+    let here = inode(&Where::Here);
+    if here.is_none() || places.iter().all(|place| inode(place) != here) {
+        places.insert(0, Where::Here);
+    }
+    places
+}
+
 /// Names of the named namespaces, sorted.
-pub fn named() -> Vec<String> {
+fn named() -> Vec<String> {
     let entries = std::fs::read_dir(NAMED).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries
         .filter_map(|entry| entry.file_name().into_string().ok())

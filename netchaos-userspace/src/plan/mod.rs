@@ -1,7 +1,7 @@
 //! WHAT the kernel shall hold.
 //!
 //! This room is pure, as `experiment` is: experiments, the addresses of their targets' names and
-//! the numbers that they were given go in, [`Desired`] comes out, and [`tables::Phase`] says in
+//! the numbers that they were given go in, [`Desired`] comes out, and [`tables::Step`] says in
 //! which order the maps get there. It touches no kernel and reads no clock.
 
 use std::{collections::BTreeMap, net::IpAddr};

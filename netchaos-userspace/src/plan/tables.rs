@@ -64,43 +64,54 @@ pub struct Change {
 /// The steps on the way from the old entries to the new ones, in their order.
 ///
 /// A packet looks several keys up, and they cannot all change at once. In this order what it
-/// finds on the way never adds up to something that is neither old nor new: first more is spared,
-/// then more is wanted; then (the commit is switched here) less is wanted, then less is spared.
+/// finds on the way never adds up to something that is neither old nor new. Experiments that
+/// steer neither before nor after count for nothing; one that starts is written whole before the
+/// switch of the commit, and one that stops is cleared after it. For one that goes on, first more
+/// is spared, then more is wanted; then comes the switch; then less is wanted, then less is spared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum Step {
+    Start,
     SpareMore,
     WantMore,
     WantLess,
     SpareLess,
+    Stop,
 }
 
-impl Phase {
-    pub const BEFORE_COMMIT: [Self; 2] = [Self::SpareMore, Self::WantMore];
-    pub const AFTER_COMMIT: [Self; 2] = [Self::WantLess, Self::SpareLess];
+/// Which slots steer before the switch and after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    pub before: u64,
+    pub after: u64,
+}
 
-    /// The value that the phase leaves, and whether it differs from what it found.
-    pub const fn value(self, change: &Change) -> (Wants, bool) {
+impl Step {
+    pub const BEFORE_SWITCH: [Self; 3] = [Self::Start, Self::SpareMore, Self::WantMore];
+    pub const AFTER_SWITCH: [Self; 3] = [Self::WantLess, Self::SpareLess, Self::Stop];
+
+    /// The value that the step leaves.
+    pub const fn value(self, change: &Change, live: Live) -> Wants {
+        const fn mix(zeros: u64, ones: u64, mask: u64) -> u64 {
+            (zeros & !mask) | (ones & mask)
+        }
         let Change { before, after, .. } = change;
-        let both = Wants {
-            want: before.want | after.want,
-            except: before.except | after.except,
+        let starting = live.after & !live.before;
+        let steady = live.after & live.before;
+        let want = mix(before.want, after.want, starting);
+        let except = mix(before.except, after.except, starting);
+        let more_wanted = mix(want, before.want | after.want, steady);
+        let more_spared = mix(except, before.except | after.except, steady);
+        let less_wanted = mix(want, after.want, steady);
+        let less_spared = mix(except, after.except, steady);
+        let (want, except) = match self {
+            Self::Start => (want, except),
+            Self::SpareMore => (want, more_spared),
+            Self::WantMore => (more_wanted, more_spared),
+            Self::WantLess => (less_wanted, more_spared),
+            Self::SpareLess => (less_wanted, less_spared),
+            Self::Stop => (after.want, after.except),
         };
-        let spared = Wants {
-            want: before.want,
-            except: both.except,
-        };
-        let wanted_less = Wants {
-            want: after.want,
-            except: both.except,
-        };
-        let (found, left) = match self {
-            Self::SpareMore => (*before, spared),
-            Self::WantMore => (spared, both),
-            Self::WantLess => (both, wanted_less),
-            Self::SpareLess => (wanted_less, *after),
-        };
-        let differs = found.want != left.want || found.except != left.except;
-        (left, differs)
+        Wants { want, except }
     }
 }
 

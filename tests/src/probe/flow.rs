@@ -171,6 +171,14 @@ impl Flowed {
         self.arrived.len()
     }
 
+    /// When a datagram was sent, by [`realtime`].
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn sent_at(&self, number: u64) -> u64 {
+        self.sent[usize::try_from(number).expect("a number that was sent")]
+    }
+
     /// Numbers that never came.
     pub fn lost(&self) -> Vec<u64> {
         let came: BTreeSet<u64> = self.arrived.iter().map(|arrival| arrival.number).collect();
@@ -371,7 +379,11 @@ fn receive_one(socket: &UdpSocket) -> Result<Arrival, Errno> {
     })
 }
 
-fn realtime() -> u64 {
+/// CLOCK_REALTIME in nanoseconds, the clock of the kernel's timestamps.
+///
+/// # Panics
+/// Never: every kernel has it.
+pub fn realtime() -> u64 {
     nanoseconds(clock_gettime(ClockId::CLOCK_REALTIME).expect("every kernel has it"))
 }
 

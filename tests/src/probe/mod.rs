@@ -11,7 +11,7 @@ mod tcp;
 pub use self::{
     counters::{Device, Udp, class_packets, device, filter_packets, find, netem_queue, udp},
     echo::EchoServer,
-    flow::{Flow, Flowed, Options, Sink},
+    flow::{Flow, Flowed, Options, Sink, realtime},
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
     round_trip::{RoundTrips, SLACK, ping_round_trips, udp_round_trips, udp_round_trips_of},
     tcp::{TcpServer, tcp_connects, tcp_transfer},

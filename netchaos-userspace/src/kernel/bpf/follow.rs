@@ -2,9 +2,10 @@
 
 use std::sync::mpsc;
 
-use aya::programs::SchedClassifier;
+use aya::{Ebpf, programs::SchedClassifier};
 use aya_log::{EbpfLogger, LEVEL, Level};
 use log::{Log, Metadata, Record};
+use serde::Serialize;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{Error, load};
@@ -13,8 +14,9 @@ use super::{Error, load};
 pub const FOLLOW: &str = "netchaos_follow";
 
 /// A packet on its way into a band.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Steered {
+    #[serde(skip)]
     pub slot: u32,
     pub peer: String,
     /// 0 where the packet has none.
@@ -25,7 +27,7 @@ pub struct Steered {
 
 /// The loaded program and its lines.
 pub struct Follow {
-    pub program: SchedClassifier,
+    object: Ebpf,
     logger: AsyncFd<EbpfLogger<Lines>>,
     lines: mpsc::Receiver<String>,
 }
@@ -56,7 +58,7 @@ impl Follow {
         let mut ebpf = load::load_object(|loader| {
             loader.override_global(LEVEL, &(Level::Debug as u8), true);
         })?;
-        let program = load::load_program(&mut ebpf, FOLLOW)?;
+        load::load_program(&mut ebpf, FOLLOW)?;
         let (sender, lines) = mpsc::channel();
         let logger = EbpfLogger::init_with_logger(&mut ebpf, Lines(sender))
             .map_err(|error| Error::unexpected(what, error.to_string()))?;
@@ -64,10 +66,18 @@ impl Follow {
         let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
             .map_err(|error| Error::new(what, error.into_parts().1))?;
         Ok(Self {
-            program,
+            object: ebpf,
             logger,
             lines,
         })
+    }
+
+    /// The program, to be attached.
+    ///
+    /// # Errors
+    /// None, since it was loaded.
+    pub fn program(&mut self) -> Result<&mut SchedClassifier, Error> {
+        load::program(&mut self.object, FOLLOW)
     }
 
     /// Waits for the next packets.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, MapError, MapInfo, MapType},
-    programs::{ProgramInfo, SchedClassifier, loaded_programs},
+    programs::{ProgramError, ProgramInfo, SchedClassifier, loaded_programs},
 };
 use netchaos_common::abi::Meta;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -16,10 +16,26 @@ use super::{BACK, Capacity, EGRESS, Error, FOLLOW, Maps};
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netchaos-classifier"));
 
-/// The programs, ready to be attached.
-pub struct Programs {
-    pub egress: SchedClassifier,
-    pub back: SchedClassifier,
+/// The loaded programs, ready to be attached. They stay in their object: to take one out it would
+/// have to be opened by its id, which takes CAP_SYS_ADMIN.
+pub struct Programs(Ebpf);
+
+impl Programs {
+    /// The program for the device that the faults are on.
+    ///
+    /// # Errors
+    /// None, since it was loaded.
+    pub fn egress(&mut self) -> Result<&mut SchedClassifier, Error> {
+        program(&mut self.0, EGRESS)
+    }
+
+    /// The program for the lower device of a pair.
+    ///
+    /// # Errors
+    /// None, since it was loaded.
+    pub fn back(&mut self) -> Result<&mut SchedClassifier, Error> {
+        program(&mut self.0, BACK)
+    }
 }
 
 /// The programs of one device with the maps that they share.
@@ -33,7 +49,7 @@ impl Classifier {
     ///
     /// # Errors
     /// The verifier's or the kernel's refusal; [`Error::is_about_rights`] where CAP_BPF and
-    /// CAP_NET_ADMIN (before 6.12 CAP_PERFMON as well) are not there.
+    /// CAP_NET_ADMIN (on older kernels CAP_PERFMON as well) are not there.
     pub fn load(capacity: &Capacity) -> Result<Self, Error> {
         let mut ebpf = load_object(|loader| {
             loader
@@ -41,16 +57,15 @@ impl Classifier {
                 .map_max_entries("PREFIXES", capacity.prefixes)
                 .map_max_entries("TEXTS", capacity.chunks);
         })?;
+        load_program(&mut ebpf, EGRESS)?;
+        load_program(&mut ebpf, BACK)?;
+        let maps = Maps::collect(|name| {
+            ebpf.take_map(name)
+                .ok_or_else(|| Error::unexpected("load the classifier", format!("no map {name}")))
+        })?;
         Ok(Self {
-            programs: Programs {
-                egress: load_program(&mut ebpf, EGRESS)?,
-                back: load_program(&mut ebpf, BACK)?,
-            },
-            maps: Maps::collect(|name| {
-                ebpf.take_map(name).ok_or_else(|| {
-                    Error::unexpected("load the classifier", format!("no map {name}"))
-                })
-            })?,
+            programs: Programs(ebpf),
+            maps,
         })
     }
 }
@@ -155,20 +170,31 @@ pub(super) fn load_object(adjust: impl FnOnce(&mut EbpfLoader<'_>)) -> Result<Eb
         .map_err(|error| Error::new("load the classifier's maps", error))
 }
 
-/// Loads one program of the object and takes it out, so that it is attached and let go without
-/// the object: aya would detach it when dropped.
-pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<SchedClassifier, Error> {
-    let what = || format!("load the classifier {name}");
-    let program = ebpf
-        .program_mut(name)
-        .ok_or_else(|| Error::unexpected(what(), "the object has no such program"))?;
-    let program: &mut SchedClassifier = program
+/// Loads one program of the object.
+pub(super) fn load_program<'e>(
+    ebpf: &'e mut Ebpf,
+    name: &'static str,
+) -> Result<&'e mut SchedClassifier, Error> {
+    let loaded = program(ebpf, name)?;
+    match loaded.load() {
+        Ok(()) => Ok(loaded),
+        Err(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        }) => Err(Error::rejected(name, io_error, &verifier_log.to_string())),
+        Err(error) => Err(Error::new(format!("load the classifier {name}"), error)),
+    }
+}
+
+pub(super) fn program<'e>(
+    ebpf: &'e mut Ebpf,
+    name: &'static str,
+) -> Result<&'e mut SchedClassifier, Error> {
+    let what = || format!("find the classifier {name}");
+    ebpf.program_mut(name)
+        .ok_or_else(|| Error::unexpected(what(), "the object has no such program"))?
         .try_into()
-        .map_err(|error: aya::programs::ProgramError| Error::new(what(), error))?;
-    program.load().map_err(|error| Error::new(what(), error))?;
-    let info = program.info().map_err(|error| Error::new(what(), error))?;
-    SchedClassifier::from_program_info(info, Cow::Borrowed(name))
-        .map_err(|error| Error::new(what(), error))
+        .map_err(|error: ProgramError| Error::new(what(), error))
 }
 
 /// Names of the programs in the object.

@@ -40,6 +40,9 @@ enum Source {
     Io(#[from] io::Error),
     #[error("{0}")]
     Unexpected(String),
+    /// The verifier's refusal; the whole log is thousands of lines, its end says why.
+    #[error("{io}; the verifier's last words: {words}")]
+    Rejected { io: io::Error, words: String },
 }
 
 impl Error {
@@ -54,6 +57,20 @@ impl Error {
         Self::new(what, Source::Unexpected(why.into()))
     }
 
+    fn rejected(program: &str, io: io::Error, log: &str) -> Self {
+        const LAST_LINES: usize = 4;
+        let lines: Vec<&str> = log
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let words = lines[lines.len().saturating_sub(LAST_LINES)..].join("; ");
+        Self::new(
+            format!("load the classifier {program}"),
+            Source::Rejected { io, words },
+        )
+    }
+
     /// What was read is not what it should be.
     pub fn unreadable(what: &str, why: &dyn std::error::Error) -> Self {
         Self::unexpected(format!("read {what}"), why.to_string())
@@ -61,6 +78,9 @@ impl Error {
 
     /// Whether the caller's rights were not enough.
     pub fn is_about_rights(&self) -> bool {
+        if let Source::Rejected { io, .. } = self.source.as_ref() {
+            return io.kind() == io::ErrorKind::PermissionDenied;
+        }
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<io::Error>() {

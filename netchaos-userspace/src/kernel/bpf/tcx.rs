@@ -1,16 +1,20 @@
 //! Programs at tcx (Linux 6.6), the hook in front of clsact.
 //!
-//! A program there that ends the chain (Cilium's do) hides the packets from every filter behind
-//! it. So where somebody is at tcx, ours goes there too, in front of all. It is attached by
-//! BPF_PROG_ATTACH, which aya has no call for: the links that it makes would be gone with this
-//! process or need a pin in a bpffs.
+//! It is the better seat. Making or deleting clsact puts a device out of action for a moment and
+//! loses everybody's packets (net/sched/sch_api.c: `qdisc_graft` calls `dev_deactivate`, for an
+//! ingress qdisc too), while nobody notices a program that comes or goes at tcx. And a program of
+//! somebody else's there that ends the chain (Cilium's do) hides the packets from every filter on
+//! clsact: ours goes in front of all.
+//!
+//! It is attached by BPF_PROG_ATTACH, which aya has no call for: the links that it makes would be
+//! gone with this process or need a pin in a bpffs.
 
 use std::{
     io, mem,
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use aya::programs::{SchedClassifier, TcAttachType};
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 
 use super::{Error, load::program_by_id};
 
@@ -34,18 +38,32 @@ struct Attributes {
     expected_revision: u64,
 }
 
-/// Names and ids of the programs at a device's tcx egress, in their order; none on a kernel that
+/// Names and ids of the programs at a device's tcx egress, in their order; none where the kernel
 /// has no tcx.
-pub fn programs(device: &str) -> Vec<(String, u32)> {
-    let Ok((_, programs)) = SchedClassifier::query_tcx(device, TcAttachType::Egress) else {
-        return Vec::new();
+///
+/// # Errors
+/// The kernel's refusal: asking takes CAP_NET_ADMIN, and seeing their names CAP_SYS_ADMIN.
+pub fn programs(device: &str) -> Result<Option<Vec<(String, u32)>>, Error> {
+    let programs = match SchedClassifier::query_tcx(device, TcAttachType::Egress) {
+        Ok((_, programs)) => programs,
+        // The attach type is unknown before 6.6; EINVAL is what an unknown one gets.
+        Err(ProgramError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::EINVAL) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(Error::new(
+                format!("ask for programs at tcx of {device}"),
+                error,
+            ));
+        }
     };
-    let name =
-        |info: &aya::programs::ProgramInfo| info.name_as_str().unwrap_or_default().to_owned();
-    programs
-        .iter()
-        .map(|info| (name(info), info.id()))
-        .collect()
+    let named = |info: &ProgramInfo| {
+        let name = info.name_as_str().unwrap_or_default().to_owned();
+        (name, info.id())
+    };
+    Ok(Some(programs.iter().map(named).collect()))
 }
 
 /// Attaches a program in front of all others at a device's tcx egress.

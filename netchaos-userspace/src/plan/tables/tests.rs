@@ -79,8 +79,8 @@ fn a_prefix_holds_what_the_prefixes_around_it_want() {
 }
 
 /// The verdict on a peer that both keys cover.
-fn verdict(one: Wants, other: Wants) -> u64 {
-    (one.want | other.want) & !(one.except | other.except)
+fn verdict((one, other): (Wants, Wants), live: u64) -> u64 {
+    (one.want | other.want) & !(one.except | other.except) & live
 }
 
 #[test]
@@ -88,22 +88,30 @@ fn on_the_way_every_verdict_is_the_old_one_or_the_new_one() {
     let key = Key::Host(host("10.0.0.1", 0));
     let values: Vec<_> = (0..4).map(|bits| wants(bits & 1, bits >> 1)).collect();
     let change = |before, after| Change { key, before, after };
-    // Every way in which two keys that a packet looks up can change.
-    for (a0, a1, b0, b1) in quadruples(&values) {
-        let (a, b) = (change(a0, a1), change(b0, b1));
-        let old = verdict(a0, b0);
-        let new = verdict(a1, b1);
-        let mut found = (a0, b0);
-        for phase in Phase::BEFORE_COMMIT.into_iter().chain(Phase::AFTER_COMMIT) {
-            let left = (phase.value(&a).0, phase.value(&b).0);
-            // The keys are written one after the other, in either order.
-            for (one, other) in [left, (left.0, found.1), (found.0, left.1)] {
-                let now = verdict(one, other);
-                assert!(now == old || now == new, "{phase:?}: {a:?} {b:?}");
+    for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let live = Live { before, after };
+        // Every way in which two keys that a packet looks up can change.
+        for (a0, a1, b0, b1) in quadruples(&values) {
+            let (a, b) = (change(a0, a1), change(b0, b1));
+            let old = verdict((a0, b0), before);
+            let new = verdict((a1, b1), after);
+            let mut found = (a0, b0);
+            for (steps, in_force) in [(Step::BEFORE_SWITCH, before), (Step::AFTER_SWITCH, after)] {
+                // The switch itself.
+                let now = verdict(found, in_force);
+                assert!(now == old || now == new, "{live:?} {steps:?}: {a:?} {b:?}");
+                for step in steps {
+                    let left = (step.value(&a, live), step.value(&b, live));
+                    // The keys are written one after the other, in either order.
+                    for seen in [left, (left.0, found.1), (found.0, left.1)] {
+                        let now = verdict(seen, in_force);
+                        assert!(now == old || now == new, "{live:?} {step:?}: {a:?} {b:?}");
+                    }
+                    found = left;
+                }
             }
-            found = left;
+            assert_eq!(found, (a1, b1));
         }
-        assert_eq!(found, (a1, b1));
     }
 }
 
