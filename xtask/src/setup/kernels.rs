@@ -181,7 +181,7 @@ fn fetch(index: &Index, store: &Path, version: &str) -> Result<PathBuf> {
     packages.extend(parts.into_iter().filter(|name| {
         let release = package.trim_start_matches("linux-image-");
         name.ends_with(release)
-            && ["linux-binary-", "linux-modules-"]
+            && ["linux-base-", "linux-binary-", "linux-modules-"]
                 .iter()
                 .any(|part| name.starts_with(part))
     }));

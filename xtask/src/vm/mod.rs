@@ -109,7 +109,6 @@ pub fn run(
         return run_as_root(ctx, kernel, options, request, sink);
     }
     let parts = parts(kernel, &programs, options)?;
-    let job = job(request)?;
     let mut reasons = Vec::new();
     for attempt in accel::attempts(ctx, options.accel) {
         ui::note(format_args!(
@@ -120,7 +119,7 @@ pub fn run(
         match vm.wait_for_boot(attempt.bound)? {
             Boot::Done => {
                 accel::boot_worked(ctx, options.accel, attempt.accel);
-                return vm.run(job, request.bound, sink);
+                return vm.run(job(request)?, request.bound, sink);
             }
             Boot::Failed(reason) => {
                 ui::note(format_args!("no boot with {}: {reason}", attempt.accel));
@@ -208,6 +207,7 @@ fn parts<'a>(
     })
 }
 
+/// Made when the VM waits for it: it says what time it is.
 fn job(request: &Request) -> Result<Job> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(Job {
