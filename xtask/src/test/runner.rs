@@ -2,6 +2,8 @@
 //! ends, so that a binary that dies is not mistaken for one with nothing to say.
 
 use std::env;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -82,6 +84,8 @@ pub fn run(args: &RunnerArgs) -> Result<bool> {
             .env("NETCHAOS_BIN", &args.netchaos)
             .env("PATH", &path)
             .stdin(Stdio::null());
+        // One stream: what a test says on stderr belongs between the lines around it.
+        command.stderr(io::stdout().as_fd().try_clone_to_owned()?);
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;

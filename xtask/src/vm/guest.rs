@@ -24,6 +24,8 @@ use super::wire::{Frame, Job};
 /// The hidden subcommand that PID 1 is. Its argument is the folder with the kernel's modules.
 pub const SUBCOMMAND: &str = "guest-init";
 
+/// The tests know by this name that they are in a VM, where none of them may lack anything.
+const HOSTNAME: &str = "netchaos-vm";
 /// The name of the virtio-serial port to the host.
 pub const PORT: &str = "org.netchaos.job";
 /// The kernel finds the port a moment after the device.
@@ -44,7 +46,7 @@ pub fn init(modules: &Path) -> Result<()> {
     mount_all()?;
     put_modules(modules)?;
     set_limits()?;
-    sethostname("netchaos-vm")?;
+    sethostname(HOSTNAME)?;
     // Its autoload by netlink fails below 6.10.
     run_quietly("/sbin/modprobe", &["cls_bpf"])?;
     run_quietly("/sbin/ip", &["link", "set", "lo", "up"])?;
