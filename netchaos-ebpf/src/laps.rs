@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use netchaos_common::{
-    abi::{Commit, Device, Mark, SLOTS, Steer},
+    abi::{Commit, Mark, SLOTS, Steer},
     matching,
     packet::{self, Start, Way},
 };

@@ -36,7 +36,8 @@ pub(super) fn switch(maps: &mut Maps, old: &Tables, new: &Tables, live: u64) -> 
         after: live,
     };
     let changes = old.changes_to(new);
-    let mut left: Vec<Wants> = changes.iter().map(|change| change.before).collect();
+    let entry = |change: &Change| (!change.comes).then_some(change.before);
+    let mut left: Vec<Option<Wants>> = changes.iter().map(entry).collect();
     let mut walk = |maps: &mut Maps, steps: [Step; 3]| {
         steps
             .into_iter()
@@ -52,6 +53,9 @@ pub(super) fn switch(maps: &mut Maps, old: &Tables, new: &Tables, live: u64) -> 
     walk(maps, Step::BEFORE_SWITCH)?;
     put_in_force(maps, commit(lookups | old.lookups()))?;
     walk(maps, Step::AFTER_SWITCH)?;
+    for change in changes.iter().filter(|change| change.goes) {
+        put(maps, &change.key, &Wants::default())?;
+    }
     if old.lookups() & !lookups != 0 {
         put_in_force(maps, commit(lookups))?;
     }
@@ -72,20 +76,21 @@ fn put_in_force(maps: &mut Maps, commit: Commit) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes one step with every entry; `left` holds what the step before has left.
+/// Takes one step with every entry; `left` holds what the step before has left, none where there
+/// is no entry.
 fn take(
     maps: &mut Maps,
     step: Step,
     changes: &[Change],
     turn: Live,
-    left: &mut [Wants],
+    left: &mut [Option<Wants>],
 ) -> Result<(), Error> {
     let mut wrote = false;
     for (change, left) in changes.iter().zip(left) {
         let value = step.value(change, turn);
-        if value != *left {
+        if value != left.unwrap_or_default() {
             put(maps, &change.key, &value)?;
-            *left = value;
+            *left = (value != Wants::default()).then_some(value);
             wrote = true;
         }
     }

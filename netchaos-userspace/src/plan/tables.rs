@@ -1,7 +1,7 @@
 //! Targets -> the maps' entries, and the way from one set of entries to another.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     net::IpAddr,
 };
@@ -53,12 +53,20 @@ impl fmt::Display for Key {
     }
 }
 
-/// A key whose value changes.
+/// A key whose value changes, or that comes or goes.
+///
+/// Where a prefix has no entry of its own, its value is that of the prefix around it: so an entry
+/// that comes starts from there, and one that goes ends there, and only then is deleted. In
+/// between a packet inside finds it in place of the one around it, and finds the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub key: Key,
     pub before: Wants,
     pub after: Wants,
+    /// There is no entry yet.
+    pub comes: bool,
+    /// There shall be no entry in the end.
+    pub goes: bool,
 }
 
 /// The steps on the way from the old entries to the new ones, in their order.
@@ -158,16 +166,54 @@ impl Tables {
         lookups
     }
 
-    /// The keys whose values differ.
+    /// The keys whose values or entries differ.
     pub fn changes_to(&self, new: &Self) -> Vec<Change> {
-        let mut changes = differences(&self.hosts, &new.hosts, |key| Key::Host(*key));
-        let sorted = |prefixes: &BTreeMap<Prefix, Wants>| prefixes.clone().into_iter().collect();
-        changes.extend(differences(
-            &sorted(&self.prefixes),
-            &sorted(&new.prefixes),
-            |key| Key::Prefix(*key),
-        ));
-        changes
+        let hosts: BTreeSet<&HostKey> = self.hosts.keys().chain(new.hosts.keys()).collect();
+        let hosts = hosts.into_iter().map(|key| {
+            let (old, new) = (self.hosts.get(key), new.hosts.get(key));
+            Change {
+                key: Key::Host(*key),
+                before: old.copied().unwrap_or_default(),
+                after: new.copied().unwrap_or_default(),
+                comes: old.is_none(),
+                goes: new.is_none(),
+            }
+        });
+        let prefixes: BTreeSet<&Prefix> = self.prefixes.keys().chain(new.prefixes.keys()).collect();
+        let (old_lengths, new_lengths) = (self.prefix_lengths(), new.prefix_lengths());
+        let prefixes = prefixes.into_iter().map(|key| {
+            let (old, after) = (self.prefixes.get(key), new.prefixes.get(key));
+            Change {
+                key: Key::Prefix(*key),
+                before: old
+                    .copied()
+                    .unwrap_or_else(|| self.around(key, &old_lengths)),
+                after: after
+                    .copied()
+                    .unwrap_or_else(|| new.around(key, &new_lengths)),
+                comes: old.is_none(),
+                goes: after.is_none(),
+            }
+        });
+        hosts
+            .chain(prefixes)
+            .filter(|change| change.before != change.after || change.comes || change.goes)
+            .collect()
+    }
+
+    /// The lengths of prefixes that there are, longest first.
+    fn prefix_lengths(&self) -> Vec<u32> {
+        let lengths: BTreeSet<u32> = self.prefixes.keys().map(|(length, _)| *length).collect();
+        lengths.into_iter().rev().collect()
+    }
+
+    /// What the longest prefix around another wants.
+    fn around(&self, key: &Prefix, lengths: &[u32]) -> Wants {
+        lengths
+            .iter()
+            .filter(|length| **length < key.0)
+            .find_map(|length| self.prefixes.get(&shortened(key, *length)).copied())
+            .unwrap_or_default()
     }
 
     fn aim(&mut self, laid: &Laid, targets: &[Target], what: Wants) {
@@ -205,48 +251,15 @@ impl Tables {
     /// Gives each prefix what the ones around it want. They are sorted by length, so the ones
     /// around it are complete when its turn comes, and the longest of them says it all.
     fn complete_prefixes(&mut self) {
-        let lengths: Vec<u32> = {
-            let mut lengths: Vec<_> = self.prefixes.keys().map(|(length, _)| *length).collect();
-            lengths.dedup();
-            lengths
-        };
+        let lengths = self.prefix_lengths();
         let keys: Vec<Prefix> = self.prefixes.keys().copied().collect();
         for key in keys {
-            let around = lengths
-                .iter()
-                .rev()
-                .filter(|length| **length < key.0)
-                .find_map(|length| self.prefixes.get(&shortened(&key, *length)).copied());
-            if let (Some(around), Some(wants)) = (around, self.prefixes.get_mut(&key)) {
+            let around = self.around(&key, &lengths);
+            if let Some(wants) = self.prefixes.get_mut(&key) {
                 add(wants, around);
             }
         }
     }
-}
-
-fn differences<K: std::hash::Hash + Eq>(
-    old: &HashMap<K, Wants>,
-    new: &HashMap<K, Wants>,
-    key_of: impl Fn(&K) -> Key,
-) -> Vec<Change> {
-    let nothing = Wants::default();
-    let changed = new.iter().map(|(key, after)| Change {
-        key: key_of(key),
-        before: *old.get(key).unwrap_or(&nothing),
-        after: *after,
-    });
-    let gone = old
-        .iter()
-        .filter(|(key, _)| !new.contains_key(key))
-        .map(|(key, before)| Change {
-            key: key_of(key),
-            before: *before,
-            after: nothing,
-        });
-    changed
-        .chain(gone)
-        .filter(|change| change.before != change.after)
-        .collect()
 }
 
 fn add(sum: &mut Wants, more: Wants) {

@@ -87,7 +87,13 @@ fn verdict((one, other): (Wants, Wants), live: u64) -> u64 {
 fn on_the_way_every_verdict_is_the_old_one_or_the_new_one() {
     let key = Key::Host(host("10.0.0.1", 0));
     let values: Vec<_> = (0..4).map(|bits| wants(bits & 1, bits >> 1)).collect();
-    let change = |before, after| Change { key, before, after };
+    let change = |before, after| Change {
+        key,
+        before,
+        after,
+        comes: false,
+        goes: false,
+    };
     for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let live = Live { before, after };
         // Every way in which two keys that a packet looks up can change.
@@ -140,4 +146,96 @@ fn only_keys_that_differ_are_changed() {
         (wants(0, 0), wants(1, 0))
     );
     assert!(one.changes_to(&one).is_empty());
+}
+
+/// What a map of prefixes says of an address, as the kernel finds it.
+fn longest(map: &BTreeMap<Prefix, Wants>, address: &str) -> Wants {
+    let whole = prefix_key(&format!("{address}/32").parse().unwrap(), 0);
+    let covers = |(length, _): &(&Prefix, &Wants)| shortened(&whole, length.0) == **length;
+    map.iter()
+        .filter(|entry| covers(entry))
+        .max_by_key(|((length, _), _)| *length)
+        .map_or_else(Wants::default, |(_, wants)| *wants)
+}
+
+#[test]
+fn prefixes_inside_prefixes_come_and_go_without_hiding_each_other() {
+    let prefixes = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24"];
+    let inside = ["10.0.0.9", "10.1.0.9", "10.1.2.9"];
+    // Each of two experiments has each prefix or not, before and after.
+    for number in 0..1_u32 << 12 {
+        let side = |shift: u32| -> Vec<Laid> {
+            let has = |slot: u32, prefix: u32| number >> (shift + 3 * slot + prefix) & 1 != 0;
+            let targets = |slot: u32| -> Vec<&str> {
+                (0..3)
+                    .filter(|prefix| has(slot, *prefix))
+                    .map(|prefix| prefixes[prefix as usize])
+                    .collect()
+            };
+            (0..2_u32)
+                .map(|slot| laid(slot as u8, BAND, &targets(slot)))
+                .collect()
+        };
+        let live_of = |laid: &[Laid]| {
+            laid.iter()
+                .filter(|laid| laid.experiment.targets != Targets::List(Vec::new()))
+                .fold(0, |live, laid| live | laid.bit())
+        };
+        let (before, after) = (side(0), side(6));
+        let (old, new) = (Tables::of(before.iter()), Tables::of(after.iter()));
+        let live = Live {
+            before: live_of(&before),
+            after: live_of(&after),
+        };
+        let mut map = old.prefixes.clone();
+        let check = |map: &BTreeMap<Prefix, Wants>, in_force: u64| {
+            for address in inside {
+                let verdict = |map, live| verdict((longest(map, address), Wants::default()), live);
+                let now = verdict(map, in_force);
+                let (was, will) = (
+                    verdict(&old.prefixes, live.before),
+                    verdict(&new.prefixes, live.after),
+                );
+                // Each experiment by itself: both need not switch at the same moment.
+                assert_eq!(
+                    now & !(was | will),
+                    0,
+                    "{number:#x}: {address} gets too much"
+                );
+                assert_eq!(
+                    was & will & !now,
+                    0,
+                    "{number:#x}: {address} gets too little"
+                );
+            }
+        };
+        let changes = old.changes_to(&new);
+        for (steps, in_force) in [
+            (Step::BEFORE_SWITCH, live.before),
+            (Step::AFTER_SWITCH, live.after),
+        ] {
+            check(&map, in_force);
+            for step in steps {
+                for change in &changes {
+                    let Key::Prefix(key) = change.key else {
+                        unreachable!("only prefixes are aimed at");
+                    };
+                    // As the engine writes: nothing to say is no entry.
+                    match step.value(change, live) {
+                        nothing if nothing == Wants::default() => map.remove(&key),
+                        value => map.insert(key, value),
+                    };
+                    check(&map, in_force);
+                }
+            }
+        }
+        for change in changes.iter().filter(|change| change.goes) {
+            let Key::Prefix(key) = change.key else {
+                unreachable!("only prefixes are aimed at");
+            };
+            map.remove(&key);
+            check(&map, live.after);
+        }
+        assert_eq!(map, new.prefixes, "{number:#x}");
+    }
 }
