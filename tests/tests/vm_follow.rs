@@ -17,13 +17,24 @@ const DEVICE: &str = "nca2-0";
 /// For an emulated processor.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Ends with the test, however that ends.
+struct Follower(Child);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn is_followed(lab: &Lab) -> bool {
     let filters = lab.client.tc(&format!("filter show dev {DEVICE} egress"));
     filters.contains("netchaos_follow")
 }
 
-fn follow(lab: &Lab, name: &str) -> Child {
-    let child = lab.start_netchaos(&format!("show {name} --follow -o json"));
+fn follow(lab: &Lab, name: &str) -> Follower {
+    let child = Follower(lab.start_netchaos(&format!("show {name} --follow -o json")));
     let start = Instant::now();
     while !is_followed(lab) {
         assert!(start.elapsed() < PATIENCE, "nobody follows");
@@ -38,7 +49,8 @@ fn each_steered_packet_of_the_experiment_is_a_line_and_no_other() {
         lab.netchaos("add slow --delay 60ms --to 10.77.0.3 fd77::3")
             .ok();
         lab.netchaos("add other --delay 60ms --to 10.77.0.4").ok();
-        let mut child = follow(lab, "slow");
+        let mut follower = follow(lab, "slow");
+        let child = &mut follower.0;
         lab.round_trips("10.77.0.3:7002", 3);
         lab.round_trips("10.77.0.4:7002", 3);
         lab.round_trips("10.77.0.2:7002", 3);
@@ -49,8 +61,9 @@ fn each_steered_packet_of_the_experiment_is_a_line_and_no_other() {
             .map(|line| line.expect("text"));
         let peer = |line: &str| {
             let packet: serde_json::Value = serde_json::from_str(line).ok()?;
+            let peer = packet.get("peer")?.as_str()?.to_owned();
             assert_eq!(packet["port"], 7002, "{line}");
-            Some(packet["peer"].as_str()?.to_owned())
+            Some(peer)
         };
         // What was shown of the experiment comes first, over several lines.
         let peers: Vec<String> = lines.filter_map(|line| peer(&line)).take(5).collect();
@@ -69,9 +82,8 @@ fn a_follower_that_is_killed_does_no_harm_and_the_next_one_follows() {
     Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 60ms --to 10.77.0.3").ok();
         for _ in 0..2 {
-            let mut child = follow(lab, "slow");
-            child.kill().expect("it runs");
-            child.wait().expect("it ends");
+            // SIGKILL, at the end of the statement.
+            drop(follow(lab, "slow"));
             lab.assert_delayed("10.77.0.3", Duration::from_millis(60));
         }
     });

@@ -45,29 +45,32 @@ impl Site {
             }
         }
         if let Some(mut fresh) = fresh {
-            self.attach_to_device(netlink, &mut fresh).await?;
+            self.seat = Some(self.attach_to_device(netlink, &mut fresh).await?);
         }
-        self.observe_filters(netlink).await
+        self.observe_programs(netlink).await
     }
 
     async fn attach_to_device(
         &mut self,
         netlink: &Netlink,
         fresh: &mut Fresh,
-    ) -> Result<(), Error> {
+    ) -> Result<Seat, Error> {
         let Some(device) = self.device.clone() else {
             return Err(Error::Refused(format!("{} has gone", self.device_name())));
         };
         let (egress, name) = (fresh.egress()?, &device.name);
-        match &self.seat {
-            Some(Seat::Clsact(filter)) => {
-                return Ok(bpf::replace(egress, name, Hook::Egress, filter.handle)?);
+        if let Some(Seat::Clsact(filter)) = &self.seat {
+            bpf::replace(egress, name, Hook::Egress, filter.handle)?;
+            return Ok(Seat::Clsact(filter.clone()));
+        }
+        if tcx::programs(device.index)?.is_some() {
+            // One whose pair was taken away may still sit there. Without the right to see that,
+            // ours goes in front of it.
+            match tcx::own(device.index) {
+                Ok(Some(old)) => tcx::replace(egress, old, device.index)?,
+                Ok(None) | Err(_) => tcx::attach(egress, device.index)?,
             }
-            Some(Seat::Tcx(id)) => return Ok(tcx::replace(egress, *id, device.index)?),
-            None if tcx::programs(name)?.is_some() => {
-                return Ok(tcx::attach(egress, device.index)?);
-            }
-            None => {}
+            return Ok(Seat::Tcx(bpf::id_of(egress)?));
         }
         if !has_clsact(netlink, device.as_device()).await? {
             // Remembered before it is made: a call that dies in between leaves nothing behind
@@ -81,12 +84,10 @@ impl Site {
                 self.remember_clsact(netlink, Clsact::Found).await?;
             }
         }
-        Ok(bpf::attach(
-            egress,
-            name,
-            Hook::Egress,
-            self.clsact.handle(),
-        )?)
+        bpf::attach(egress, name, Hook::Egress, self.clsact.handle())?;
+        seat(netlink, device.as_device())
+            .await?
+            .ok_or_else(|| Error::ReadBack(format!("the filter of {name} is not there")))
     }
 
     /// Takes our filter off the device, and clsact where it came from us and nobody else uses it.
@@ -98,23 +99,30 @@ impl Site {
         Ok(())
     }
 
-    async fn observe_filters(&mut self, netlink: &Netlink) -> Result<(), Error> {
+    /// Reads back where the programs are.
+    async fn observe_programs(&mut self, netlink: &Netlink) -> Result<(), Error> {
         for pair in self.pairs.values_mut() {
             let filters = netlink.filters(pair.lower.as_device()).await?;
             pair.filter = filters.into_iter().find(is_own_filter);
         }
-        if let Some(device) = &self.device {
-            self.seat = seat(netlink, device.as_device()).await?;
+        let sits = match (&self.seat, &self.device) {
+            (Some(Seat::Tcx(id)), Some(device)) => {
+                let programs = tcx::programs(device.index)?.unwrap_or_default();
+                programs.contains(id)
+            }
+            (Some(Seat::Clsact(filter)), Some(device)) => {
+                let filters = netlink.filters(device.as_device()).await?;
+                filters.iter().any(|found| found.handle == filter.handle)
+            }
+            _ => false,
+        };
+        if sits && self.pairs.values().all(|pair| pair.filter.is_some()) {
+            return Ok(());
         }
-        let is_whole = self.seat.is_some() && self.pairs.values().all(|pair| pair.filter.is_some());
-        if is_whole {
-            Ok(())
-        } else {
-            Err(Error::ReadBack(format!(
-                "a filter of {} is not there",
-                self.device_name()
-            )))
-        }
+        Err(Error::ReadBack(format!(
+            "a program of {} is not there",
+            self.device_name()
+        )))
     }
 }
 
@@ -128,13 +136,7 @@ pub(super) async fn seat(netlink: &Netlink, device: Device<'_>) -> Result<Option
     {
         return Ok(Some(Seat::Clsact(filter)));
     }
-    Ok(own_at_tcx(device)?.map(Seat::Tcx))
-}
-
-fn own_at_tcx(device: Device<'_>) -> Result<Option<u32>, Error> {
-    let programs = tcx::programs(device.name)?.unwrap_or_default();
-    let own = programs.into_iter().find(|(name, _)| name == bpf::EGRESS);
-    Ok(own.map(|(_, id)| id))
+    Ok(tcx::own(device.index)?.map(Seat::Tcx))
 }
 
 /// Takes our programs off a device, and clsact where it came from us and nobody else uses it. Gives
@@ -146,7 +148,7 @@ pub(super) async fn free(
 ) -> Result<Vec<String>, Error> {
     let mut others = 0;
     let mut deleted = Vec::new();
-    if let Some(id) = own_at_tcx(device)? {
+    if let Some(id) = tcx::own(device.index)? {
         tcx::detach(id, device.index)?;
         deleted.push(format!("{} at tcx of {}", bpf::EGRESS, device.name));
     }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{
-    Session,
+    Session, attach,
     error::Error,
     observe::{Known, Observed},
     on_this_thread,
@@ -152,7 +152,7 @@ impl Probe {
     }
 
     fn try_tcx(&mut self, lower: Device<'_>) {
-        let there = match bpf::tcx::programs(lower.name) {
+        let there = match bpf::tcx::programs(lower.index) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(Error::Refused("the kernel does not know it".into())),
             Err(error) => Err(Error::from(error)),
@@ -258,6 +258,14 @@ impl Session<'_> {
     pub async fn remains(&self) -> Result<Vec<String>, Error> {
         let observed = Observed::take(&self.netlink).await?;
         let mut remains = Vec::new();
+        for link in &observed.links {
+            let has_site = observed.sites.iter().any(|site| site.ifindex == link.index);
+            if !has_site && Own::recognise(link).is_none() {
+                let seat = attach::seat(&self.netlink, link.as_device()).await?;
+                remains
+                    .extend(seat.map(|_| format!("{}: a classifier without its pair", link.name)));
+            }
+        }
         for site in &observed.sites {
             let device = site.device_name();
             match &site.state {

@@ -70,12 +70,15 @@ impl Observed {
     pub async fn take(netlink: &Netlink) -> Result<Self, Error> {
         let mut observed = Self::take_without_maps(netlink).await?;
         for site in &mut observed.sites {
+            if let Some(device) = &site.device {
+                site.seat = attach::seat(netlink, device.as_device()).await?;
+            }
             site.state = Known::read(site);
         }
         Ok(observed)
     }
 
-    /// Devices, qdiscs and filters alone.
+    /// Devices, qdiscs and the pairs' filters alone: what can be seen whatever the rights.
     pub async fn take_without_maps(netlink: &Netlink) -> Result<Self, Error> {
         let links = netlink.links().await?;
         let qdiscs = netlink.qdiscs().await?;
@@ -93,12 +96,7 @@ impl Observed {
                 site.pairs.insert(own.pair, pair);
             }
         }
-        let mut sites: Vec<Site> = sites.into_values().collect();
-        for site in &mut sites {
-            if let Some(device) = &site.device {
-                site.seat = attach::seat(netlink, device.as_device()).await?;
-            }
-        }
+        let sites = sites.into_values().collect();
         Ok(Self { links, sites })
     }
 

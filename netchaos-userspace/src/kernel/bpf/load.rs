@@ -138,6 +138,16 @@ impl MapsOf {
     }
 }
 
+/// The id of a loaded program.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn id_of(program: &SchedClassifier) -> Result<u32, Error> {
+    let info = program.info();
+    let info = info.map_err(|error| Error::new("inspect the classifier", error))?;
+    Ok(info.id())
+}
+
 /// A loaded program, found by its id, to be attached once more.
 ///
 /// # Errors
@@ -147,7 +157,7 @@ pub fn program_by_id(id: u32, name: &'static str) -> Result<SchedClassifier, Err
         .map_err(|error| Error::new(format!("open BPF program {id}"), error))
 }
 
-fn program_info(id: u32) -> Result<ProgramInfo, Error> {
+pub(super) fn program_info(id: u32) -> Result<ProgramInfo, Error> {
     let what = || format!("open BPF program {id}");
     for info in loaded_programs() {
         let info = info.map_err(|error| Error::new(what(), error))?;

@@ -14,7 +14,8 @@ pub use self::{
     attach::{BACK, EGRESS, HANDLE, HANDLE_WITH_CLSACT, PREFERENCE, attach, replace},
     follow::{FOLLOW, Follow, Steered},
     load::{
-        Classifier, PROGRAMS, Programs, abi_of_program, load_each, maps_of_program, program_by_id,
+        Classifier, PROGRAMS, Programs, abi_of_program, id_of, load_each, maps_of_program,
+        program_by_id,
     },
     maps::{Capacity, Entry, Maps, Prefix},
 };

@@ -6,20 +6,24 @@
 //! somebody else's there that ends the chain (Cilium's do) hides the packets from every filter on
 //! clsact: ours goes in front of all.
 //!
-//! It is attached by BPF_PROG_ATTACH, which aya has no call for: the links that it makes would be
-//! gone with this process or need a pin in a bpffs.
+//! The calls are our own. The links that aya makes would be gone with this process or need a pin
+//! in a bpffs, and its query opens every program, which takes CAP_SYS_ADMIN.
 
 use std::{
     io, mem,
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
+use aya::programs::SchedClassifier;
 
-use super::{Error, load::program_by_id};
+use super::{
+    Error,
+    load::{program_by_id, program_info},
+};
 
 const BPF_PROG_ATTACH: libc::c_int = 8;
 const BPF_PROG_DETACH: libc::c_int = 9;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_TCX_EGRESS: u32 = 47;
 const BPF_F_REPLACE: u32 = 1 << 2;
 /// In front of the given program, of all where none is given.
@@ -38,32 +42,56 @@ struct Attributes {
     expected_revision: u64,
 }
 
-/// Names and ids of the programs at a device's tcx egress, in their order; none where the kernel
-/// has no tcx.
+/// The part that BPF_PROG_QUERY reads and writes.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    program_ids: u64,
+    count: u32,
+    padding: u32,
+}
+
+/// Ids of the programs at a device's tcx egress, in their order; none where the kernel has no tcx.
 ///
 /// # Errors
-/// The kernel's refusal: asking takes CAP_NET_ADMIN, and seeing their names CAP_SYS_ADMIN.
-pub fn programs(device: &str) -> Result<Option<Vec<(String, u32)>>, Error> {
-    let programs = match SchedClassifier::query_tcx(device, TcAttachType::Egress) {
-        Ok((_, programs)) => programs,
+/// The kernel's refusal: asking takes CAP_NET_ADMIN.
+pub fn programs(ifindex: u32) -> Result<Option<Vec<u32>>, Error> {
+    /// More than BPF_MPROG_MAX (kernel/bpf/mprog.c), which is the most that there can be.
+    const ROOM: usize = 64;
+    let mut ids = [0_u32; ROOM];
+    let mut query = Query {
+        target_ifindex: ifindex,
+        attach_type: BPF_TCX_EGRESS,
+        program_ids: ids.as_mut_ptr() as u64,
+        count: ROOM as u32,
+        ..Default::default()
+    };
+    match system_call(BPF_PROG_QUERY, &mut query) {
+        Ok(()) => {}
         // The attach type is unknown before 6.6; EINVAL is what an unknown one gets.
-        Err(ProgramError::SyscallError(error))
-            if error.io_error.raw_os_error() == Some(libc::EINVAL) =>
-        {
-            return Ok(None);
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
+        // Nobody has been there yet.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Some(Vec::new())),
+        Err(error) => return Err(Error::new("ask for programs at tcx", error)),
+    }
+    Ok(Some(ids[..ROOM.min(query.count as usize)].to_vec()))
+}
+
+/// The id of our program among them.
+///
+/// # Errors
+/// The kernel's refusal: a program tells its name to CAP_SYS_ADMIN alone.
+pub fn own(ifindex: u32) -> Result<Option<u32>, Error> {
+    for id in programs(ifindex)?.unwrap_or_default() {
+        if program_info(id)?.name_as_str() == Some(super::EGRESS) {
+            return Ok(Some(id));
         }
-        Err(error) => {
-            return Err(Error::new(
-                format!("ask for programs at tcx of {device}"),
-                error,
-            ));
-        }
-    };
-    let named = |info: &ProgramInfo| {
-        let name = info.name_as_str().unwrap_or_default().to_owned();
-        (name, info.id())
-    };
-    Ok(Some(programs.iter().map(named).collect()))
+    }
+    Ok(None)
 }
 
 /// Attaches a program in front of all others at a device's tcx egress.
@@ -126,17 +154,23 @@ fn call(
         ..Default::default()
     };
     fill(&mut attributes);
-    // SAFETY: the kernel reads as many bytes as it is told, and all of them are there.
+    system_call(command, &mut attributes).map_err(|error| Error::new(what, error))
+}
+
+/// bpf(2).
+fn system_call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<()> {
+    // SAFETY: the kernel reads and writes as many bytes as it is told, and all of them are there;
+    // where they hold an address, it is that of a buffer as long as they say.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
             command,
-            &raw const attributes,
-            mem::size_of::<Attributes>(),
+            std::ptr::from_mut(attributes),
+            mem::size_of::<T>(),
         )
     };
     if result < 0 {
-        return Err(Error::new(what, io::Error::last_os_error()));
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }
