@@ -24,9 +24,9 @@ fn lost_under_traffic(lab: &Lab) -> Vec<(&'static str, u64, String)> {
         ("another's", "10.77.0.2:6001"),
         ("the other family's", "[fd77::3]:6002"),
     ];
-    let flows = flows.map(|(whose, to)| (whose, flow(lab, to, 4000, Some(400))));
+    let flows = flows.map(|(whose, to)| (whose, flow(lab, to, u64::MAX, Some(400))));
     let mut steps = Vec::new();
-    while !flows.iter().any(|(_, flow)| flow.is_sent()) {
+    for _ in 0..3 {
         for args in [
             FIRST,
             "add second --delay 50ms --to 10.77.0.3",
@@ -39,9 +39,11 @@ fn lost_under_traffic(lab: &Lab) -> Vec<(&'static str, u64, String)> {
             thread::sleep(ms(50));
         }
     }
-    assert!(steps.len() >= 8, "the flow was over after {steps:?}");
     lab.assert_nothing_left();
 
+    for (_, flow) in &flows {
+        flow.stop();
+    }
     let flows = flows.map(|(whose, flow)| (whose, flow.finish(ms(2000))));
     for (whose, flow) in &flows {
         assert_eq!(
@@ -154,12 +156,13 @@ fn removal_without_waiting_takes_no_time_and_loses_only_what_waited() {
         lab.is_the_users();
         lab.netchaos("add slow --delay 60s --to 10.77.0.3").ok();
         let waiting = flow(lab, "10.77.0.3:6000", 50, None);
-        let bystander = flow(lab, "10.77.0.2:6001", 2000, Some(500));
+        let bystander = flow(lab, "10.77.0.2:6001", u64::MAX, Some(500));
         thread::sleep(ms(300));
         let removed = lab.netchaos("remove slow --now").ok();
         assert!(removed.took < ms(30_000), "it waited: {removed}");
         lab.assert_nothing_left();
         lab.assert_prompt("10.77.0.3");
+        bystander.stop();
         bystander.finish(ms(1000)).assert_whole("another's");
         assert_eq!(waiting.finish(ms(100)).arrived(), 0);
     });

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use netchaos_tests::lab::{DEVICE, Lab};
+use netchaos_tests::{
+    lab::{DEVICE, Lab},
+    requires::kernel_version,
+};
 use nix::net::if_::if_nametoindex;
 
 const DELAY: Duration = Duration::from_millis(80);
@@ -83,13 +86,8 @@ fn attach(program: &OwnedFd) -> bool {
     match bpf(BPF_PROG_ATTACH, &attach) {
         Ok(_) => true,
         Err(error) => {
-            let release = nix::sys::utsname::uname().expect("uname works");
-            let release = release.release().to_string_lossy().into_owned();
-            let mut numbers = release
-                .split(['.', '-'])
-                .map(|part| part.parse().unwrap_or(0));
-            let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-            assert!(version < (6, 6), "{release} has tcx: {error}");
+            let version = kernel_version();
+            assert!(version < (6, 6), "{version:?} has tcx: {error}");
             false
         }
     }

@@ -37,6 +37,7 @@ const BUFFER: usize = 256 << 20;
 /// What to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// How many, unless it is stopped before.
     pub count: u64,
     /// Datagrams per second; none sends as fast as it goes.
     pub rate: Option<u32>,
@@ -83,6 +84,7 @@ struct Arrival {
 /// A flow on its way: a thread sends, another receives.
 pub struct Flow {
     sink: Sink,
+    stop: Arc<AtomicBool>,
     sender: JoinHandle<Vec<u64>>,
 }
 
@@ -139,15 +141,18 @@ impl Flow {
     /// When a socket cannot be opened.
     pub fn start(sender: &Netns, receiver: &Netns, to: SocketAddr, options: Options) -> Self {
         let sink = Sink::start(receiver, to);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
         Self {
             sink,
-            sender: sender.start(move || send(to, options)),
+            stop,
+            sender: sender.start(move || send(to, options, &stopped)),
         }
     }
 
-    /// Whether the last datagram has been sent.
-    pub fn is_sent(&self) -> bool {
-        self.sender.is_finished()
+    /// Ends it before all of [`Options::count`] is sent.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Waits until all is sent, and then until all has arrived or nothing has for `patience`.
@@ -278,15 +283,15 @@ impl Arrival {
     }
 }
 
-fn send(to: SocketAddr, options: Options) -> Vec<u64> {
+fn send(to: SocketAddr, options: Options, stop: &AtomicBool) -> Vec<u64> {
     stay_on_one_cpu(options.cpu);
     let socket = udp_to(to);
     // Packets that wait in a queue count against their sender.
     setsockopt(&socket, sockopt::SndBufForce, &BUFFER).expect("root can set it");
     set_options(&socket, to, options);
     let begin = Instant::now();
-    let mut sent = Vec::with_capacity(options.count as usize);
-    for number in 0..options.count {
+    let mut sent = Vec::new();
+    for number in (0..options.count).take_while(|_| !stop.load(Ordering::Relaxed)) {
         if let Some(rate) = options.rate {
             let due = Duration::from_secs(number) / rate;
             if let Some(early) = due.checked_sub(begin.elapsed()) {
