@@ -19,9 +19,15 @@ use crate::ui::{self, Step};
 const RUSTUP_BOUND: Duration = Duration::from_secs(120);
 /// Debian's Rust for building web browsers: newer than the distribution's own, with sources.
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
-const DEBIAN_TOOLS: [&str; 5] = ["cargo", "rustc", "rustdoc", "rustfmt", "cargo-fmt"];
-/// clippy has to come from the same compiler.
-const DEBIAN_CLIPPY: [&str; 2] = ["cargo-clippy", "clippy-driver"];
+const DEBIAN_TOOLS: [&str; 7] = [
+    "cargo",
+    "rustc",
+    "rustdoc",
+    "rustfmt",
+    "cargo-fmt",
+    "cargo-clippy",
+    "clippy-driver",
+];
 
 /// The toolchain that every build of this run uses.
 #[derive(Debug)]
@@ -48,7 +54,9 @@ impl Toolchain {
             Ok(toolchain) => Ok(toolchain),
             Err(reason) => {
                 if !Path::new("/usr/bin/rustc").exists() {
-                    ui::note(format_args!("falling back to Debian's Rust: {reason:#}"));
+                    ui::note(format_args!(
+                        "using Debian's Rust, since the compiler at hand does not do: {reason:#}"
+                    ));
                 }
                 Self::of_debian(ctx).with_context(|| {
                     format!("the compiler at hand does not do ({reason:#}), and Debian's neither")
@@ -66,7 +74,9 @@ impl Toolchain {
             }
             let by_hand = "install by hand: rustup component add rust-src";
             let mut command = Command::new("rustup");
-            command.args(["component", "add", "rust-src"]);
+            command
+                .args(["component", "add", "rust-src"])
+                .env("RUST_BACKTRACE", "0");
             let step = Step::new("getting core's sources for the BPF target (rust-src)");
             step.bound(RUSTUP_BOUND)
                 .run(&mut command)
@@ -80,7 +90,7 @@ impl Toolchain {
         let cargo = env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from);
         Ok(Self {
             cargo,
-            env: vec![("PATH", path_with(&linker, &[])?)],
+            env: vec![("PATH", path_with(&[&linker])?)],
             is_debian: false,
         })
     }
@@ -95,8 +105,7 @@ impl Toolchain {
         }
         let tools = debian_tools(ctx)?;
         let linker = linker::ready(ctx, compiler.llvm, Some(&tools))?;
-        // rustup's own proxies must not be found: build scripts prefer them to the compiler they run under.
-        let path = path_with(&linker, &[&tools])?;
+        let path = path_with(&[&linker, &tools])?;
         let env = vec![
             ("PATH", path),
             ("CARGO", tools.join("cargo").into()),
@@ -121,15 +130,6 @@ impl Toolchain {
         if self.is_debian {
             command.env_remove("RUSTUP_TOOLCHAIN");
         }
-        // Cargo sets these for the program that it runs, that is for xtask; they would make builds of build scripts
-        // differ from those that the user starts.
-        for name in [
-            "CARGO_MANIFEST_DIR",
-            "CARGO_MANIFEST_PATH",
-            "CARGO_PKG_NAME",
-        ] {
-            command.env_remove(name);
-        }
         command
     }
 
@@ -138,15 +138,21 @@ impl Toolchain {
     /// # Errors
     /// Says what to install by hand.
     pub fn add_lint_tools(&self, ctx: &Ctx) -> Result<()> {
+        if self.is_debian {
+            let there = |tool: &&str| Path::new("/usr/bin").join(tool).exists();
+            let all_there = DEBIAN_TOOLS.iter().all(there);
+            return if all_there {
+                Ok(())
+            } else {
+                apt::install(&["rustfmt-web", "rust-web-clippy"])
+            };
+        }
         let works = |tool: &str| {
             let output = self.cargo(ctx).args([tool, "--version"]).output();
             output.is_ok_and(|output| output.status.success())
         };
         if works("fmt") && works("clippy") {
             return Ok(());
-        }
-        if self.is_debian {
-            return apt::install(&["rustfmt-web", "rust-web-clippy"]);
         }
         let mut command = Command::new("rustup");
         command.args(["component", "add", "rustfmt", "clippy"]);
@@ -194,7 +200,7 @@ fn llvm_major(about: &str) -> Option<u32> {
 fn debian_tools(ctx: &Ctx) -> Result<PathBuf> {
     let dir = ctx.cache.join("debian-rust");
     fs::create_dir_all(&dir)?;
-    for tool in DEBIAN_TOOLS.iter().chain(&DEBIAN_CLIPPY) {
+    for tool in DEBIAN_TOOLS {
         let link = dir.join(tool);
         if !link.is_symlink() {
             symlink(Path::new("/usr/bin").join(tool), &link)
@@ -204,16 +210,11 @@ fn debian_tools(ctx: &Ctx) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// PATH with the linker's folder in front. With `instead`, these come next, and folders with a rustup are left out.
-fn path_with(linker: &Path, instead: &[&Path]) -> Result<OsString> {
+/// PATH with `front` in front of it.
+fn path_with(front: &[&Path]) -> Result<OsString> {
     let old = env::var_os("PATH").unwrap_or_default();
-    let kept =
-        env::split_paths(&old).filter(|dir| instead.is_empty() || !dir.join("rustup").exists());
-    let front = [linker]
-        .into_iter()
-        .chain(instead.iter().copied())
-        .map(Path::to_path_buf);
-    env::join_paths(front.chain(kept)).context("PATH")
+    let front = front.iter().map(|dir| dir.to_path_buf());
+    env::join_paths(front.chain(env::split_paths(&old))).context("PATH")
 }
 
 #[cfg(test)]
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_linker_comes_first_in_path() {
-        let path = path_with(Path::new("/x/linker"), &[]).unwrap();
+        let path = path_with(&[Path::new("/x/linker")]).unwrap();
         assert_eq!(env::split_paths(&path).next(), Some("/x/linker".into()));
     }
 }
