@@ -116,13 +116,19 @@ impl Site {
             }
             _ => false,
         };
-        if sits && self.pairs.values().all(|pair| pair.filter.is_some()) {
-            return Ok(());
+        if !sits {
+            let device = self.device_name();
+            return Err(Error::ReadBack(format!(
+                "its program on {device} is not there"
+            )));
         }
-        Err(Error::ReadBack(format!(
-            "a program of {} is not there",
-            self.device_name()
-        )))
+        match self.pairs.values().find(|pair| pair.filter.is_none()) {
+            None => Ok(()),
+            Some(pair) => Err(Error::ReadBack(format!(
+                "its program on {} is not there",
+                pair.lower.name
+            ))),
+        }
     }
 }
 

@@ -70,8 +70,18 @@ impl Observed {
     pub async fn take(netlink: &Netlink) -> Result<Self, Error> {
         let mut observed = Self::take_without_maps(netlink).await?;
         for site in &mut observed.sites {
-            if let Some(device) = &site.device {
-                site.seat = attach::seat(netlink, device.as_device()).await?;
+            let seat = match &site.device {
+                Some(device) => attach::seat(netlink, device.as_device()).await,
+                None => Ok(None),
+            };
+            match seat {
+                Ok(seat) => site.seat = seat,
+                // Which program it is can be seen only by opening it, as can the maps.
+                Err(Error::Bpf(error)) => {
+                    site.state = Known::Closed(Arc::new(error));
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             site.state = Known::read(site);
         }
