@@ -159,9 +159,9 @@ fn detach_program(lab: &Lab) {
     }
     lab.client.run(|| {
         let index = if_nametoindex(DEVICE).expect("the device is there");
-        let programs = tcx::programs(DEVICE).expect("root can ask");
+        let programs = tcx::programs(index).expect("root can ask");
         let programs = programs.expect("without clsact there is tcx");
-        let (_, id) = programs.first().expect("netchaos' program is there");
+        let id = programs.first().expect("netchaos' program is there");
         tcx::detach(*id, index).expect("root can detach it");
     });
 }
