@@ -30,14 +30,17 @@ fn fails(check: impl FnOnce()) -> bool {
     failed
 }
 
+/// Round trips to an address, from the calling thread's namespace.
+type Probe = fn(SocketAddr) -> RoundTrips;
+
 #[test]
 fn every_kind_of_round_trip_is_prompt_without_a_fault_and_sees_netem() {
     let Some(lab) = lab(&[]) else {
         return;
     };
     let (v4, v6) = (peer("10.77.0.3"), peer("fd77::3"));
-    let inside = |probe: fn(SocketAddr) -> RoundTrips, to| lab.client.run(|| probe(to));
-    let probes: [(&str, fn(SocketAddr) -> RoundTrips, SocketAddr); 8] = [
+    let inside = |probe: Probe, to| lab.client.run(|| probe(to));
+    let probes: [(&str, Probe, SocketAddr); 8] = [
         ("UDP", |to| udp_round_trips(to, 7), v4),
         ("UDP over IPv6", |to| udp_round_trips(to, 7), v6),
         ("TCP", |to| tcp_connects(to, 7), v4),
