@@ -11,14 +11,14 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
     command::{Done, words},
     netchaos::{netchaos, netchaos_with_input, start_netchaos},
     netns::Netns,
-    probe::{EchoServer, RoundTrips, TcpServer, udp_round_trips},
+    probe::{EchoServer, RoundTrips, TcpServer, assert_delayed, assert_prompt, udp_round_trips},
     requires::{DELAY, Need, can_run},
     snapshot::Snapshot,
 };
@@ -90,9 +90,9 @@ impl Lab {
     /// Takes what the client's namespace prints by now for its state without netchaos.
     ///
     /// # Panics
-    /// When it cannot be listed.
+    /// When it cannot be listed, or does not come to rest.
     pub fn is_the_users(&mut self) {
-        self.before = Snapshot::of(&self.client);
+        self.before = Snapshot::at_rest(&self.client);
         self.own_devices = self.client.devices();
     }
 
@@ -159,14 +159,14 @@ impl Lab {
     /// far above it.
     #[track_caller]
     pub fn assert_delayed(&self, to: &str, delay: Duration) {
-        self.round_trips(to, 9).assert_delayed(to, delay);
+        assert_delayed(to, delay, || self.round_trips(to, 9));
     }
 
     /// # Panics
     /// When round trips to `to` are lost or take their time.
     #[track_caller]
     pub fn assert_prompt(&self, to: &str) {
-        self.round_trips(to, 9).assert_prompt(to);
+        assert_prompt(to, || self.round_trips(to, 9));
     }
 
     /// Puts a file into `/etc/netns/CLIENT/`, where named namespaces have their own `/etc`.
@@ -210,6 +210,15 @@ pub fn connect(one: &Netns, other: &Netns, device: &str) {
     let up = ["lo", device].map(|device| format!("link set {device} up"));
     one.ip_batch("", &[&[pair], &up[..]].concat());
     other.ip_batch("", &up);
+    // It gets there by itself, a moment after the second end has come up.
+    let begin = Instant::now();
+    while [one, other].iter().any(|netns| {
+        !netns
+            .ip(&format!("link show {device}"))
+            .contains(" state UP ")
+    }) {
+        assert!(begin.elapsed() < ms(10_000), "{device} does not come up");
+    }
 }
 
 /// The socket address that `10.77.0.3`, `10.77.0.3:7002`, `fd77::3` or `[fd77::3]:7002` means.

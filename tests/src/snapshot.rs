@@ -1,5 +1,7 @@
 //! What a namespace prints: equal before and after, or something was left behind.
 
+use std::{thread, time::Duration};
+
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
 use crate::netns::Netns;
@@ -34,6 +36,22 @@ impl Snapshot {
         ];
         let text = text.concat();
         Self(text)
+    }
+
+    /// As [`Self::of`], once nothing changes any more: the kernel tells the state of a device that
+    /// came up within a second (net/core/link_watch.c).
+    ///
+    /// # Panics
+    /// When something cannot be listed, or goes on changing.
+    pub fn at_rest(netns: &Netns) -> Self {
+        for _ in 0..10 {
+            let before = Self::of(netns);
+            thread::sleep(Duration::from_millis(1200));
+            if Self::of(netns) == before {
+                return before;
+            }
+        }
+        panic!("{} goes on changing", netns.name());
     }
 
     /// # Panics

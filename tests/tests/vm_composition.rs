@@ -2,7 +2,10 @@
 
 use std::thread;
 
-use netchaos_tests::lab::{Lab, PORT, ms};
+use netchaos_tests::{
+    lab::{Lab, PORT, ms},
+    probe::assert_delayed,
+};
 
 #[test]
 fn two_experiments_on_one_packet_add_up() {
@@ -76,8 +79,7 @@ fn fifteen_experiments_each_delay_their_own_port_and_one_more_works_or_is_refuse
         }
         let check = |number: u64| {
             let to = format!("10.77.0.3:{}", port(number));
-            lab.round_trips(&to, 3)
-                .assert_delayed(&to, ms(20 + 20 * number));
+            assert_delayed(&to, ms(20 + 20 * number), || lab.round_trips(&to, 3));
         };
         (0..15).for_each(check);
         let list = lab.netchaos("list -o json").ok().json();

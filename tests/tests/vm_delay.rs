@@ -1,10 +1,13 @@
 //! What a delay does to the packets that it is aimed at, and that it does nothing to any other.
 
+use std::{net::Ipv4Addr, time::Duration};
+
 use netchaos_tests::{
     lab::{DEVICE, Lab, ms, peer},
     probe::{
-        Flow, Options, RoundTrips, arp_round_trips, neighbour_discovery_round_trips,
-        ping_round_trips, tcp_connects, tcp_transfer, udp_round_trips_of,
+        Flow, Options, RoundTrips, arp_round_trips, assert_delayed, assert_prompt,
+        neighbour_discovery_round_trips, ping_round_trips, tcp_connects, tcp_transfer,
+        udp_round_trips_of,
     },
     requires::Need,
 };
@@ -17,10 +20,12 @@ fn round_trip_to_the_target_grows_by_the_delay_for_udp_tcp_and_icmp() {
         for target in ["10.77.0.3", "fd77::3"] {
             lab.assert_delayed(target, ms(100));
             let address = peer(target);
-            let tcp = lab.client.run(|| tcp_connects(address, 5));
-            tcp.assert_delayed(&format!("TCP to {target}"), ms(100));
-            let icmp = lab.client.run(|| ping_round_trips(address.ip(), 5));
-            icmp.assert_delayed(&format!("ping {target}"), ms(100));
+            assert_delayed(&format!("TCP to {target}"), ms(100), || {
+                lab.client.run(|| tcp_connects(address, 5))
+            });
+            assert_delayed(&format!("ping {target}"), ms(100), || {
+                lab.client.run(|| ping_round_trips(address.ip(), 5))
+            });
         }
     });
 }
@@ -36,22 +41,22 @@ fn round_trip_to_others_does_not_grow() {
             ("another port", "10.77.0.3:7002"),
             ("the other family", "[fd77::3]:7001"),
         ] {
-            lab.round_trips(other, 9).assert_prompt(what);
+            assert_prompt(what, || lab.round_trips(other, 9));
         }
-        let (arp, icmp, tcp) = lab.client.run(|| {
-            let target = [10, 77, 0, 3];
-            (
-                arp_round_trips(DEVICE, [10, 77, 0, 1].into(), target.into(), 9),
-                ping_round_trips(target.into(), 5),
-                tcp_connects(peer("10.77.0.3:7002"), 5),
-            )
+        let target = [10, 77, 0, 3];
+        assert_prompt("ARP for the target", || arp(lab, target.into()));
+        assert_prompt("ICMP to the target, which has no port", || {
+            lab.client.run(|| ping_round_trips(target.into(), 5))
         });
-        arp.assert_prompt("ARP for the target");
-        icmp.assert_prompt("ICMP to the target, which has no port");
-        tcp.assert_prompt("TCP to another port");
-        let tcp = lab.client.run(|| tcp_connects(peer("10.77.0.3:7001"), 5));
-        tcp.assert_delayed("TCP to the port", ms(100));
+        let tcp = |to| lab.client.run(|| tcp_connects(peer(to), 5));
+        assert_prompt("TCP to another port", || tcp("10.77.0.3:7002"));
+        assert_delayed("TCP to the port", ms(100), || tcp("10.77.0.3:7001"));
     });
+}
+
+fn arp(lab: &Lab, target: Ipv4Addr) -> RoundTrips {
+    lab.client
+        .run(|| arp_round_trips(DEVICE, [10, 77, 0, 1].into(), target, 9))
 }
 
 #[test]
@@ -85,15 +90,12 @@ fn all_traffic_is_delayed_but_for_address_resolution_and_what_is_excepted() {
         for excepted in ["10.77.0.2", "fd77::2"] {
             lab.assert_prompt(excepted);
         }
-        let (arp, discovery) = lab.client.run(|| {
-            let (source, target) = ([10, 77, 0, 1].into(), [10, 77, 0, 3].into());
-            (
-                arp_round_trips(DEVICE, source, target, 9),
-                neighbour_discovery_round_trips(DEVICE, "fd77::3".parse().unwrap(), 9),
-            )
+        assert_prompt("ARP", || arp(lab, [10, 77, 0, 3].into()));
+        assert_prompt("IPv6 neighbour discovery", || {
+            let target = "fd77::3".parse().unwrap();
+            lab.client
+                .run(|| neighbour_discovery_round_trips(DEVICE, target, 9))
         });
-        arp.assert_prompt("ARP");
-        discovery.assert_prompt("IPv6 neighbour discovery");
     });
 }
 
@@ -126,10 +128,13 @@ fn fragments_of_a_large_datagram_are_delayed_and_arrive() {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3 fd77::3")
             .ok();
         for target in ["10.77.0.3", "fd77::3"] {
-            let large = ping_size(lab, target, 4000);
-            large.assert_delayed(&format!("4000 bytes to {target}"), ms(100));
+            assert_delayed(&format!("4000 bytes to {target}"), ms(100), || {
+                ping_size(lab, target, 4000)
+            });
         }
-        ping_size(lab, "10.77.0.2", 4000).assert_prompt("4000 bytes to another");
+        assert_prompt("4000 bytes to another", || {
+            ping_size(lab, "10.77.0.2", 4000)
+        });
     });
 }
 
@@ -179,17 +184,9 @@ fn a_delay_below_a_millisecond_and_one_of_seconds_are_what_was_asked() {
     Lab::test(&[], |lab| {
         lab.netchaos("add short --delay 600us --to 10.77.0.3").ok();
         lab.netchaos("add long --delay 5s --to 10.77.0.4").ok();
-        // The median of the peer next door is the measure for what is there without a fault.
-        let (short, without) = (
-            lab.round_trips("10.77.0.3", 25),
-            lab.round_trips("10.77.0.2", 25),
-        );
-        assert!(
-            short.shortest() >= std::time::Duration::from_micros(600),
-            "{short}"
-        );
-        assert!(short.median() > without.median(), "{short} / {without}");
-        assert!(short.median() < ms(45), "{short}");
+        assert_delayed("600 us", Duration::from_micros(600), || {
+            lab.round_trips("10.77.0.3", 25)
+        });
         let flow = Flow::start(
             &lab.client,
             &lab.peer,
@@ -199,7 +196,7 @@ fn a_delay_below_a_millisecond_and_one_of_seconds_are_what_was_asked() {
         let flow = flow.finish(ms(8000));
         flow.assert_whole("5 s");
         assert!(
-            flow.shortest() >= ms(5000) && flow.median() < ms(5500),
+            flow.shortest() >= ms(5000) && flow.median() < ms(6000),
             "{flow}"
         );
     });

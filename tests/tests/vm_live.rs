@@ -9,21 +9,30 @@ use std::{
 use netchaos_tests::{
     lab::{Lab, ms, peer},
     netchaos::program,
-    probe::{Flow, Options},
+    probe::{Flow, Options, find},
 };
 
 #[test]
 fn a_target_that_is_added_or_removed_counts_from_the_next_packet_on() {
     Lab::test(&[], |lab| {
-        let first = |to: &str| lab.round_trips(to, 1);
+        // One packet, and whether it was steered: a busy machine makes it late, but not steered.
+        let is_steered = |to: &str| {
+            let before = steered(lab);
+            let round_trip = lab.round_trips(to, 1);
+            assert_eq!(round_trip.lost, 0, "{to}");
+            let delayed = round_trip.shortest() >= ms(100);
+            let steered = steered(lab) - before;
+            assert!(delayed || steered == 0, "{to}: steered and {round_trip}");
+            steered == 1
+        };
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
-        first("10.77.0.4").assert_prompt("before");
+        assert!(!is_steered("10.77.0.4"), "before");
         lab.netchaos("target add slow 10.77.0.4 fd77::4/127 10.77.0.5:7002")
             .ok();
         for target in ["10.77.0.3", "10.77.0.4", "fd77::5", "10.77.0.5:7002"] {
-            first(target).assert_delayed(target, ms(100));
+            assert!(is_steered(target), "{target}");
         }
-        first("10.77.0.5:7001").assert_prompt("another port");
+        assert!(!is_steered("10.77.0.5:7001"), "another port");
 
         lab.netchaos("target list slow").ok().says(&[
             "10.77.0.3",
@@ -35,12 +44,20 @@ fn a_target_that_is_added_or_removed_counts_from_the_next_packet_on() {
         lab.netchaos("target remove slow 10.77.0.4 fd77::4/127")
             .ok();
         for other in ["10.77.0.4", "fd77::4", "fd77::5"] {
-            first(other).assert_prompt(other);
+            assert!(!is_steered(other), "{other}");
         }
         for target in ["10.77.0.3", "10.77.0.5:7002"] {
-            first(target).assert_delayed(target, ms(100));
+            assert!(is_steered(target), "{target}");
         }
+        lab.assert_prompt("10.77.0.4");
     });
+}
+
+/// Packets that `slow` has steered so far.
+fn steered(lab: &Lab) -> u64 {
+    let show = lab.netchaos("show slow -o json").ok().json();
+    let packets = find(&show, "packets").and_then(serde_json::Value::as_u64);
+    packets.unwrap_or_else(|| panic!("no packets in {show:#}"))
 }
 
 #[test]
@@ -133,11 +150,7 @@ fn a_changed_delay_loses_nothing_and_leaves_devices_and_qdiscs_in_place() {
 
         // What is not mentioned stays.
         lab.netchaos("change slow --jitter 1ms").ok();
-        let jitter = lab.round_trips("10.77.0.3", 5);
-        assert!(
-            jitter.shortest() >= ms(199) && jitter.median() < ms(260),
-            "{jitter}"
-        );
+        lab.assert_delayed("10.77.0.3", ms(199));
     });
 }
 
@@ -164,19 +177,20 @@ fn a_paused_experiment_delays_nothing_until_it_is_resumed() {
 fn a_fault_with_an_end_ends_with_every_process_killed() {
     Lab::test(&[], |lab| {
         let before = Instant::now();
-        lab.netchaos("add slow --delay 100ms --for 4s --to 10.77.0.3")
+        lab.netchaos("add slow --delay 100ms --for 10s --to 10.77.0.3")
             .ok();
         let laid = Instant::now();
         assert_no_netchaos_runs();
-        lab.round_trips("10.77.0.3", 3)
-            .assert_delayed("at first", ms(100));
         // Every moment up to the end, none after it. How long `add` took is not known better than
         // that it was between `before` and `laid`.
-        let end = Duration::from_secs(4);
+        let end = Duration::from_secs(10);
+        let mut before_its_end = 0;
         while before.elapsed() < end - ms(400) {
             lab.round_trips("10.77.0.3", 1)
-                .assert_delayed("before its end", ms(100));
+                .assert_at_least("before its end", ms(100));
+            before_its_end += 1;
         }
+        assert!(before_its_end > 0, "`add` took {:?}", laid - before);
         thread::sleep((end + ms(200)).saturating_sub(laid.elapsed()));
         lab.assert_prompt("10.77.0.3");
         assert_no_netchaos_runs();

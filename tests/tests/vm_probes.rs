@@ -1,14 +1,17 @@
 //! The measurements themselves, against tc(8)'s own netem at the device's root: they have to see
 //! what is there, and to fail when it is not as asked.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
+};
 
 use netchaos_tests::{
     lab::{DEVICE, Lab, PORT, ms, peer},
     probe::{
-        Flow, Options, arp_round_trips, class_packets, device, filter_packets,
-        neighbour_discovery_round_trips, netem_queue, ping_round_trips, tcp_connects, tcp_transfer,
-        udp,
+        Flow, Options, RoundTrips, arp_round_trips, assert_delayed, assert_prompt, class_packets,
+        device, filter_packets, neighbour_discovery_round_trips, netem_queue, ping_round_trips,
+        tcp_connects, tcp_transfer, udp, udp_round_trips,
     },
     requires::{DELAY, Need, can_run},
     snapshot::Snapshot,
@@ -27,46 +30,52 @@ fn fails(check: impl FnOnce()) -> bool {
     failed
 }
 
+/// Round trips to an address, from the calling thread's namespace.
+type Probe = fn(SocketAddr) -> RoundTrips;
+
 #[test]
 fn every_kind_of_round_trip_is_prompt_without_a_fault_and_sees_netem() {
     let Some(lab) = lab(&[]) else {
         return;
     };
-    let measure = || {
-        lab.client.run(|| {
-            let v4 = peer("10.77.0.3");
-            let v6 = peer("fd77::3");
-            [
-                ("UDP", lab.round_trips("10.77.0.3", 7)),
-                ("UDP over IPv6", lab.round_trips("fd77::9", 7)),
-                ("TCP", tcp_connects(v4, 7)),
-                ("TCP over IPv6", tcp_connects(v6, 7)),
-                ("ping", ping_round_trips(v4.ip(), 7)),
-                ("ping -6", ping_round_trips(v6.ip(), 7)),
-                (
-                    "ARP",
-                    arp_round_trips(DEVICE, [10, 77, 0, 1].into(), [10, 77, 0, 4].into(), 7),
-                ),
-                (
-                    "neighbour discovery",
-                    neighbour_discovery_round_trips(DEVICE, "fd77::4".parse().unwrap(), 7),
-                ),
-            ]
-        })
-    };
-    for (what, round_trips) in measure() {
-        round_trips.assert_prompt(what);
-        assert!(fails(|| round_trips.assert_delayed(what, ms(1000))));
-        eprintln!("{what}: {round_trips}");
+    let (v4, v6) = (peer("10.77.0.3"), peer("fd77::3"));
+    let inside = |probe: Probe, to| lab.client.run(|| probe(to));
+    let probes: [(&str, Probe, SocketAddr); 8] = [
+        ("UDP", |to| udp_round_trips(to, 7), v4),
+        ("UDP over IPv6", |to| udp_round_trips(to, 7), v6),
+        ("TCP", |to| tcp_connects(to, 7), v4),
+        ("TCP over IPv6", |to| tcp_connects(to, 7), v6),
+        ("ping", |to| ping_round_trips(to.ip(), 7), v4),
+        ("ping -6", |to| ping_round_trips(to.ip(), 7), v6),
+        ("ARP", |to| arp(to.ip()), v4),
+        ("neighbour discovery", |to| discovery(to.ip()), v6),
+    ];
+    for (what, probe, to) in probes {
+        let measure = || inside(probe, to);
+        assert_prompt(what, measure);
+        assert!(fails(|| measure().assert_delayed(what, ms(1000))));
+        lab.client.tc("qdisc add dev eth0 root netem delay 100ms");
+        assert_delayed(what, ms(100), measure);
+        assert!(fails(|| measure().assert_prompt(what)));
+        lab.client.tc("qdisc del dev eth0 root");
     }
-    lab.client.tc("qdisc add dev eth0 root netem delay 100ms");
-    for (what, round_trips) in measure() {
-        round_trips.assert_delayed(what, ms(100));
-        assert!(fails(|| round_trips.assert_prompt(what)));
-    }
-    lab.client.tc("qdisc change dev eth0 root netem loss 100%");
+    lab.client.tc("qdisc add dev eth0 root netem loss 100%");
     let lost = lab.round_trips("10.77.0.3", 1);
     assert!(fails(|| lost.assert_prompt("a lost round trip")));
+}
+
+fn arp(target: IpAddr) -> RoundTrips {
+    let IpAddr::V4(target) = target else {
+        panic!("ARP is IPv4's")
+    };
+    arp_round_trips(DEVICE, [10, 77, 0, 1].into(), target, 7)
+}
+
+fn discovery(target: IpAddr) -> RoundTrips {
+    let IpAddr::V6(target) = target else {
+        panic!("neighbour discovery is IPv6's")
+    };
+    neighbour_discovery_round_trips(DEVICE, target, 7)
 }
 
 #[test]

@@ -13,6 +13,9 @@ pub use self::{
     echo::EchoServer,
     flow::{Flow, Flowed, Options, Sink, realtime},
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
-    round_trip::{RoundTrips, SLACK, ping_round_trips, udp_round_trips, udp_round_trips_of},
+    round_trip::{
+        RoundTrips, SLACK, assert_delayed, assert_prompt, ping_round_trips, udp_round_trips,
+        udp_round_trips_of,
+    },
     tcp::{TcpServer, tcp_connects, tcp_transfer},
 };
