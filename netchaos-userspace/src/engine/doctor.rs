@@ -180,8 +180,7 @@ impl Probe {
             Ok(classifier) => (Some(classifier), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        let without = "no fault can be laid; it takes CAP_BPF and CAP_NET_ADMIN, on older \
-                       kernels CAP_PERFMON too";
+        let without = "no fault can be laid; it takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
         self.note(
             "BPF classifier",
             result.map_err(Error::from),

@@ -1,6 +1,6 @@
 //! Loading the classifiers, and finding loaded ones again.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -48,8 +48,8 @@ impl Classifier {
     /// Loads the programs with empty maps.
     ///
     /// # Errors
-    /// The verifier's or the kernel's refusal; [`Error::is_about_rights`] where CAP_BPF and
-    /// CAP_NET_ADMIN (on older kernels CAP_PERFMON as well) are not there.
+    /// The verifier's or the kernel's refusal; [`Error::is_about_rights`] where CAP_BPF,
+    /// CAP_NET_ADMIN and CAP_PERFMON are not there.
     pub fn load(capacity: &Capacity) -> Result<Self, Error> {
         let mut ebpf = load_object(|loader| {
             loader
@@ -187,13 +187,29 @@ pub(super) fn load_program<'e>(
 ) -> Result<&'e mut SchedClassifier, Error> {
     let loaded = program(ebpf, name)?;
     match loaded.load() {
-        Ok(()) => Ok(loaded),
+        Ok(()) => {
+            has_its_name(loaded, name)?;
+            Ok(loaded)
+        }
         Err(ProgramError::LoadError {
             io_error,
             verifier_log,
         }) => Err(Error::rejected(name, io_error, &verifier_log.to_string())),
         Err(error) => Err(Error::new(format!("load the classifier {name}"), error)),
     }
+}
+
+/// aya finds out by trying whether programs can have names, and goes on without where the trial
+/// is refused; but by its name a program is found again.
+fn has_its_name(program: &SchedClassifier, name: &str) -> Result<(), Error> {
+    let info = program.info();
+    let info = info.map_err(|error| Error::new(format!("inspect the classifier {name}"), error))?;
+    if info.name_as_str() == Some(name) {
+        return Ok(());
+    }
+    let why = "it cannot have a name; CAP_PERFMON is missing";
+    let denied = io::Error::new(io::ErrorKind::PermissionDenied, why);
+    Err(Error::new(format!("load the classifier {name}"), denied))
 }
 
 pub(super) fn program<'e>(
