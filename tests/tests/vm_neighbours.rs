@@ -146,6 +146,10 @@ fn a_policy_on_the_device_itself_stops_delayed_packets_too() {
 fn a_filter_that_came_while_a_fault_was_on_stays_when_it_goes() {
     Lab::test(&[Need::Flower], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
+        // Where netchaos sits at tcx there is none yet.
+        if !lab.client.tc("qdisc show dev eth0").contains("clsact") {
+            lab.client.tc("qdisc add dev eth0 clsact");
+        }
         lab.client.tc(EGRESS_COUNTER);
         send(lab, "10.77.0.3:6000", |_| ());
         let seen = || filter_packets(&lab.client, DEVICE, "egress", 10);
