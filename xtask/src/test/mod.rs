@@ -134,7 +134,7 @@ impl Run<'_> {
         let mut command = self.toolchain.cargo(self.ctx);
         command.args(["test", "--no-fail-fast"]);
         command.args(UNIT_PACKAGES.iter().flat_map(|package| ["-p", package]));
-        command.args(["--", "--show-output"]).args(self.filter);
+        command.arg("--").args(self.filter);
         let outcome = follow(&mut command, &mut results);
         results.end(failure(
             outcome,
