@@ -55,7 +55,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn prefix(&self, key: &PrefixKey) -> Option<&Wants> {
-        PREFIXES.get(&Key::new(PREFIX_BITS_BEFORE_ADDRESS + 128, *key))
+        PREFIXES.get(Key::new(PREFIX_BITS_BEFORE_ADDRESS + 128, *key))
     }
 }
 
@@ -66,5 +66,5 @@ pub fn hold_state() {
     let text = TextKey { text: 0, chunk: 0 };
     META.get(0);
     STATES.get(0);
-    TEXTS.get_ptr(&text);
+    TEXTS.get_ptr(text);
 }

@@ -22,9 +22,9 @@ pub fn encode(priority: u32) -> u32 {
     for step in 0..TRIES {
         let code = FIRST_LEARNT_PRIORITY + (start + step) % codes;
         // Whoever comes first owns the code; on both CPUs the look-up then tells who that was.
-        let _ = PRIORITIES.insert(&code, &priority, BPF_NOEXIST);
+        let _ = PRIORITIES.insert(code, priority, BPF_NOEXIST);
         // SAFETY: entries are never changed or deleted.
-        if let Some(owner) = unsafe { PRIORITIES.get(&code) }
+        if let Some(owner) = unsafe { PRIORITIES.get(code) }
             && *owner == priority
         {
             return code;
@@ -43,5 +43,5 @@ pub fn decode(skb: &Skb<'_>, code: u32) -> u32 {
         return skb.priority_of_socket().unwrap_or(0);
     }
     // SAFETY: entries are never changed or deleted.
-    unsafe { PRIORITIES.get(&code) }.copied().unwrap_or(0)
+    unsafe { PRIORITIES.get(code) }.copied().unwrap_or(0)
 }
