@@ -99,6 +99,7 @@ fn a_program_at_tcx_that_ends_the_chain_hides_no_packet_from_us_and_stays() {
         let foreign = ends_the_chain();
         // Before 6.6 nobody can come before us, and the rest has to hold all the same.
         let has_tcx = lab.client.run(|| attach(&foreign));
+        lab.is_the_users();
         lab.netchaos("add slow --delay 80ms --to 10.77.0.3").ok();
         lab.assert_delayed("10.77.0.3", DELAY);
         lab.assert_prompt("10.77.0.2");
