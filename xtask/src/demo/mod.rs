@@ -54,6 +54,8 @@ pub struct LabArgs {
 pub fn run(ctx: &Ctx) -> Result<ExitCode> {
     let netchaos = build::netchaos(ctx, &Toolchain::ready(ctx)?)?;
     packages::network_tools(ctx)?;
+    // The story names files of the workspace as a reader there would.
+    env::set_current_dir(&ctx.root)?;
     let release = nix::sys::utsname::uname()?
         .release()
         .to_string_lossy()
@@ -81,7 +83,6 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
                 netchaos: netchaos.clone(),
                 bound: None,
             };
-            env::set_current_dir(&ctx.root)?;
             let code = vm::run(
                 ctx,
                 &kernel,
