@@ -3,7 +3,7 @@
 //! or its meaning raises [`ABI_VERSION`].
 
 /// Raised with every change of a type here, of a map, or of what they mean.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// First word of the state map: "NETC".
 pub const MAGIC: u32 = 0x4e45_5443;
@@ -55,15 +55,21 @@ pub struct PrefixKey {
     pub address: [u8; 16],
 }
 
-/// What is in force. There are two in `COMMITS`; the word in `CURRENT` says which one counts, so
-/// that one write switches every packet from the old state to the new one.
+/// What is in force. There are two in `COMMITS`, and two halves of `STEERS`; the word in `CURRENT`
+/// says which one counts, so that one write switches every packet from the old state to the new
+/// one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Commit {
-    /// Slots that steer packets.
-    pub live: u64,
+    /// Slots that steer packets on their way out (egress).
+    pub out: u64,
+    /// Slots that steer packets on their way in (ingress).
+    pub into: u64,
     /// What holds for every address.
     pub all: Wants,
+    pub limited: Limited,
+    /// Slots that may touch address resolution (ARP), neighbour discovery and DHCP, in this order.
+    pub vital: [u64; 3],
     /// What has to be looked up at all: [`Commit::HOSTS`] and so on.
     pub lookups: u32,
     pub reserved: u32,
@@ -74,9 +80,22 @@ impl Commit {
     pub const HOST_PORTS: u32 = 2;
     pub const PREFIXES: u32 = 4;
     pub const PREFIX_PORTS: u32 = 8;
+    pub const REMOTE_PORTS: u32 = 16;
+    pub const LOCAL_PORTS: u32 = 32;
+    pub const PROTOCOLS: u32 = 64;
 }
 
-/// Where an experiment's packets go.
+/// Slots that want only what `REMOTE_PORTS`, `LOCAL_PORTS` and `PROTOCOLS` say, a bit each.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limited {
+    pub remote: u64,
+    pub local: u64,
+    pub protocol: u64,
+}
+
+/// What happens to an experiment's packets. `STEERS` has [`SLOTS`] of them for each of the two
+/// commits: commit `c`, slot `s` is entry `c * SLOTS + s`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steer {
@@ -85,7 +104,40 @@ pub struct Steer {
     /// Class of the band under the pair's prio, as `skb->priority` takes it.
     pub classid: u32,
     /// Index of the pair's upper device (ncA).
-    pub ifindex: u32,
+    pub upper: u32,
+    /// Index of the pair's lower device (ncB).
+    pub lower: u32,
+    /// [`Steer::BAND`] and [`Steer::SEGMENT`].
+    pub flags: u32,
+    pub loss: Loss,
+}
+
+impl Steer {
+    /// Packets go a lap through the band.
+    pub const BAND: u32 = 1;
+    /// A GSO packet is cut into the segments of the wire first, by a lap through the class
+    /// [`Steer::clean`], whose device takes one segment at a time.
+    pub const SEGMENT: u32 = 2;
+
+    /// The class of the pair's prio that does nothing.
+    pub const fn clean(&self) -> u32 {
+        self.classid & 0xffff_0000 | 1
+    }
+}
+
+/// Loss by the program: a chain of two states (Gilbert and Elliott), which starts in the good one.
+/// All are shares of `u32::MAX`, 0 being never and `u32::MAX` always.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Chance that a packet takes the chain from the good state to the bad one.
+    pub worsen: u32,
+    /// And from the bad one to the good one.
+    pub recover: u32,
+    /// Packets lost in the bad state.
+    pub bad: u32,
+    /// Packets lost in the good state.
+    pub good: u32,
 }
 
 /// The device that the faults are on.
@@ -97,17 +149,29 @@ pub struct Device {
     pub layer3: u32,
 }
 
-/// What an experiment hit, per CPU and slot.
+/// What an experiment hit, per CPU: `COUNTERS` has two entries per slot, [`Counter::index`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
-    /// Packets steered, a GSO packet counting once.
+    /// Packets matched, a GSO packet counting once.
     pub packets: u64,
     /// Their bytes, link-layer header included, as `skb->len` has them.
     pub bytes: u64,
+    /// The packets that they are on the wire.
+    pub segments: u64,
+    /// Of them, those that the program dropped: loss and partition.
+    pub dropped: u64,
     /// CLOCK_BOOTTIME in nanoseconds; 0 is never.
     pub first: u64,
     pub last: u64,
+}
+
+impl Counter {
+    /// Entry of a slot's packets on their way out, or in.
+    #[inline(always)]
+    pub const fn index(slot: u32, ingress: bool) -> u32 {
+        slot * 2 + ingress as u32
+    }
 }
 
 /// The one entry of `META`.
@@ -166,18 +230,31 @@ pub struct Chunk {
 /// priority was.
 ///
 /// Bit 15 says that the packet is ours, bit 14 that it came in (ingress), bits 8 to 13 are the
-/// slot of this lap, bits 0 to 7 the code of the original priority.
+/// slot of this lap, bit 7 says that the lap only cuts the packet into segments, bits 0 to 6 are
+/// the code of the original priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(pub u16);
 
 impl Mark {
     const OURS: u16 = 0x8000;
     const INGRESS: u16 = 0x4000;
+    const SEGMENTING: u16 = 0x80;
 
     #[inline(always)]
     pub const fn new(ingress: bool, slot: u32, priority_code: u32) -> Self {
         let direction = if ingress { Self::INGRESS } else { 0 };
-        Self(Self::OURS | direction | ((slot as u16 & 63) << 8) | (priority_code as u16 & 0xff))
+        Self(Self::OURS | direction | ((slot as u16 & 63) << 8) | (priority_code as u16 & 0x7f))
+    }
+
+    /// The same for the lap that only cuts the packet, before the one through the slot's band.
+    #[inline(always)]
+    pub const fn segmenting(self) -> Self {
+        Self(self.0 | Self::SEGMENTING)
+    }
+
+    #[inline(always)]
+    pub const fn is_segmenting(self) -> bool {
+        self.0 & Self::SEGMENTING != 0
     }
 
     #[inline(always)]
@@ -197,14 +274,14 @@ impl Mark {
 
     #[inline(always)]
     pub const fn priority_code(self) -> u32 {
-        self.0 as u32 & 0xff
+        self.0 as u32 & 0x7f
     }
 }
 
 /// Codes below this are the priority itself.
 pub const FIRST_LEARNT_PRIORITY: u32 = 16;
 /// The code of a priority for which `PRIORITIES` had no room: the socket knows it.
-pub const PRIORITY_OF_SOCKET: u32 = 255;
+pub const PRIORITY_OF_SOCKET: u32 = 127;
 
 macro_rules! sizes {
     ($($type:ty = $size:literal),* $(,)?) => {
@@ -212,8 +289,8 @@ macro_rules! sizes {
     };
 }
 sizes! {
-    Wants = 16, HostKey = 20, PrefixKey = 20, Commit = 32, Steer = 16, Device = 8,
-    Counter = 32, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
+    Wants = 16, HostKey = 20, PrefixKey = 20, Limited = 24, Commit = 88, Steer = 40, Loss = 16,
+    Device = 8, Counter = 48, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
 }
 
 #[cfg(feature = "user")]
@@ -227,7 +304,7 @@ mod pod {
         )*};
     }
     pod! {
-        Wants, HostKey, PrefixKey, Commit, Steer, Device, Counter, Meta, State, TextKey,
+        Wants, HostKey, PrefixKey, Limited, Commit, Steer, Loss, Device, Counter, Meta, State, TextKey,
         Chunk,
     }
 }
@@ -240,12 +317,16 @@ mod tests {
     fn a_mark_gives_back_what_went_in() {
         for ingress in [false, true] {
             for slot in 0..SLOTS as u32 {
-                for code in [0, 1, 15, 16, 200, 255] {
+                for code in [0, 1, 15, 16, 100, 127] {
                     let mark = Mark::new(ingress, slot, code);
                     assert!(mark.is_ours());
                     assert_eq!(mark.is_ingress(), ingress);
                     assert_eq!(mark.slot(), slot);
                     assert_eq!(mark.priority_code(), code);
+                    assert!(!mark.is_segmenting());
+                    assert!(mark.segmenting().is_segmenting());
+                    assert_eq!(mark.segmenting().priority_code(), code);
+                    assert_eq!(mark.segmenting().slot(), slot);
                 }
             }
         }

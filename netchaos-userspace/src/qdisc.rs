@@ -43,16 +43,62 @@ pub struct Prio {
 }
 
 /// sch_netem's options (`struct tc_netem_qopt` and TCA_NETEM_*, linux/pkt_sched.h; tc-netem(8)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Probabilities and correlations are shares of `u32::MAX`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Netem {
     /// Nanoseconds added to every packet.
     pub latency: u64,
     /// Nanoseconds around `latency`.
     pub jitter: u64,
-    /// Correlation of the delays, `u32::MAX` being all.
     pub delay_correlation: u32,
+    /// None is evenly. The kernel never shows the table that it was given.
+    pub distribution: Option<Distribution>,
     /// Packets held at a time; what comes beyond is dropped.
     pub limit: u32,
+    pub loss: u32,
+    pub loss_correlation: u32,
+    pub duplicate: u32,
+    pub duplicate_correlation: u32,
+    pub corrupt: u32,
+    pub corrupt_correlation: u32,
+    pub reorder: u32,
+    pub reorder_correlation: u32,
+    /// Every so-many-th packet may be reordered; 0 where none is.
+    pub gap: u32,
+    /// Bytes per second; 0 is no bound.
+    pub rate: u64,
+    pub seed: Option<u64>,
+}
+
+/// A table of netem's for the spread of the jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    Normal,
+    Pareto,
+    ParetoNormal,
+}
+
+/// sch_tbf's options (`struct tc_tbf_qopt` and TCA_TBF_*, linux/pkt_sched.h; tc-tbf(8)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tbf {
+    /// Bytes per second.
+    pub rate: u64,
+    /// Bytes that wait at a time; what comes beyond is dropped.
+    pub limit: u32,
+    /// Bytes of the bucket.
+    pub burst: u32,
+    /// Bytes per second; 0 is none.
+    pub peakrate: u64,
+    /// Bytes of the bucket for `peakrate`.
+    pub mtu: u32,
+}
+
+/// The qdiscs of a band: netem first, and tbf behind it where there are both, so that what has
+/// waited its time then waits for tokens. Never none of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    pub netem: Option<Netem>,
+    pub tbf: Option<Tbf>,
 }
 
 #[cfg(test)]

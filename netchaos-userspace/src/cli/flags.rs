@@ -7,8 +7,8 @@ use std::{
 
 use super::args;
 use crate::experiment::{
-    Delay, Direction, Experiment, Fault, Invalid, Percent, Problem, Problems, Target, Targets,
-    units,
+    Delay, Direction, Experiment, Fault, Invalid, Percent, Problem, Problems, Rule, Target,
+    Targets, units,
 };
 
 /// Gathers what is wrong.
@@ -104,14 +104,17 @@ pub fn experiment(add: &args::Add) -> Result<Experiment, Problems> {
         device: None,
         direction: Direction::To,
         fault: Fault {
-            delay: Delay {
-                latency: patch.latency.unwrap_or_default(),
+            delay: patch.latency.map(|latency| Delay {
+                latency,
                 jitter: patch.jitter.unwrap_or_default(),
                 correlation: patch.correlation.unwrap_or_default(),
-            },
+                ..Delay::default()
+            }),
+            ..Fault::default()
         },
         targets,
         except: sink.targets("--except", &add.except),
+        rule: Rule::default(),
         duration: sink.take("--for", add.duration.as_deref(), units::parse_lifetime),
         paused: false,
     };
@@ -144,7 +147,7 @@ pub struct Patch {
 
 impl Patch {
     pub fn apply(&self, fault: &mut Fault) {
-        let delay = &mut fault.delay;
+        let delay = fault.delay.get_or_insert_default();
         delay.latency = self.latency.unwrap_or(delay.latency);
         delay.jitter = self.jitter.unwrap_or(delay.jitter);
         delay.correlation = self.correlation.unwrap_or(delay.correlation);

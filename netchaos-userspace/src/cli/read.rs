@@ -216,7 +216,7 @@ fn state(listed: &Listed) -> String {
 }
 
 fn fault(spec: &Experiment) -> String {
-    let delay = &spec.fault.delay;
+    let delay = spec.fault.delay.clone().unwrap_or_default();
     let mut text = format!("delay {}", units::format_duration(delay.latency));
     if !delay.jitter.is_zero() {
         text.push_str(&format!(" ± {}", units::format_duration(delay.jitter)));

@@ -174,7 +174,13 @@ pub fn describe(laid: &Laid) -> String {
         ..
     } = plan::netem::of(&laid.experiment.fault);
     let time = |nanoseconds| units::format_duration(Duration::from_nanos(nanoseconds));
-    let correlation = laid.experiment.fault.delay.correlation;
+    let correlation = laid
+        .experiment
+        .fault
+        .delay
+        .clone()
+        .unwrap_or_default()
+        .correlation;
     let mut text = format!(
         "netem {} limit {limit} delay {}",
         laid.band().handle(),

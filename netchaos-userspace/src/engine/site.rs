@@ -169,7 +169,8 @@ impl Site {
         let going = || new.iter().filter(|laid| laid.going);
         let bands: Vec<Band> = going().map(Laid::band).collect();
         let longest = going()
-            .map(|laid| laid.experiment.fault.delay.latency + laid.experiment.fault.delay.jitter)
+            .filter_map(|laid| laid.experiment.fault.delay.as_ref())
+            .map(|delay| delay.latency + delay.jitter)
             .max()
             .unwrap_or_default();
         let bound = if at_once {

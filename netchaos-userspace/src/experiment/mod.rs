@@ -9,17 +9,23 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    fault::{
+        Bandwidth, Chance, Delay, Distribution, Fault, GilbertElliott, JitterOrder, Loss, Reorder,
+    },
     name::{check_device, check_name},
     problem::{Invalid, Problem, Problems},
+    rule::{Ports, Protocol, Rule, Vital},
     target::{HostName, Peer, Target},
-    units::Percent,
+    units::{Percent, Rate},
 };
 
+mod fault;
 pub mod manifest;
 mod name;
 mod native;
 mod networkchaos;
 mod problem;
+mod rule;
 mod target;
 pub mod units;
 mod yaml;
@@ -42,6 +48,8 @@ pub struct Experiment {
     pub targets: Targets,
     /// Peers that the experiment never touches, whatever `targets` says.
     pub except: Vec<Target>,
+    /// Which of the packets to and from the targets.
+    pub rule: Rule,
     /// How long the fault lasts from the moment it is applied; none lasts until it is removed.
     #[serde(
         default,
@@ -60,33 +68,9 @@ pub enum Direction {
     /// Egress of the place: packets whose destination is a target.
     #[default]
     To,
-}
-
-/// What happens to a matched packet. Grows with the faults that netchaos knows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Fault {
-    pub delay: Delay,
-}
-
-/// Extra time on the way, as netem makes it (tc-netem(8), DELAY OPTIONS).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Delay {
-    /// Added to every packet; more than zero, at most [`units::LONGEST_DELAY`].
-    #[serde(with = "units::duration")]
-    pub latency: Duration,
-    /// Each packet gets `latency ± jitter`, uniformly spread, never less than nothing. At most
-    /// [`units::LONGEST_JITTER`].
-    #[serde(
-        default,
-        with = "units::duration",
-        skip_serializing_if = "Duration::is_zero"
-    )]
-    pub jitter: Duration,
-    /// How much of the random number of one packet is carried to the next one's.
-    #[serde(default, skip_serializing_if = "Percent::is_zero")]
-    pub correlation: Percent,
+    /// Ingress of the place: packets whose source is a target.
+    From,
+    Both,
 }
 
 /// The peers that an experiment is aimed at. Never empty by accident: everything has to be asked
@@ -102,7 +86,6 @@ impl Experiment {
     /// Everything that is wrong with an experiment put together from flags; the fields of the
     /// problems are the flags. Manifests are checked while they are read, with their lines.
     pub fn check(&self) -> Vec<Problem> {
-        let delay = &self.fault.delay;
         let targets = match &self.targets {
             Targets::List(list) if list.is_empty() => Err(Invalid::field(
                 "no target is given",
@@ -119,8 +102,6 @@ impl Experiment {
                 "--device",
                 self.device.as_deref().map_or(Ok(()), check_device),
             ),
-            ("--delay", units::check_latency(delay.latency)),
-            ("--jitter", units::check_jitter(delay.jitter)),
             ("--for", self.duration.map_or(Ok(()), units::check_lifetime)),
             ("--to", targets),
         ];
@@ -132,24 +113,22 @@ impl Experiment {
 
     /// What is legal and still worth a word to whoever asked for it.
     pub fn notes(&self) -> Vec<String> {
-        let Delay {
-            latency,
-            jitter,
-            correlation,
-        } = self.fault.delay;
         let mut notes = Vec::new();
-        if jitter > latency {
-            notes.push(format!(
-                "jitter {} is more than latency {}: where the sum would be below zero the packet is \
-                 not delayed, so the mean is more than the latency",
-                units::format_duration(jitter),
-                units::format_duration(latency),
-            ));
-        }
-        if jitter.is_zero() && !correlation.is_zero() {
-            notes.push(format!(
-                "correlation {correlation} has no effect without jitter"
-            ));
+        if let Some(delay) = &self.fault.delay {
+            if delay.jitter > delay.latency {
+                notes.push(format!(
+                    "jitter {} is more than latency {}: where the sum would be below zero the \
+                     packet is not delayed, so the mean is more than the latency",
+                    units::format_duration(delay.jitter),
+                    units::format_duration(delay.latency),
+                ));
+            }
+            if delay.jitter.is_zero() && !delay.correlation.is_zero() {
+                notes.push(format!(
+                    "correlation {} has no effect without jitter",
+                    delay.correlation
+                ));
+            }
         }
         notes
     }
@@ -159,6 +138,8 @@ impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::To => "to",
+            Self::From => "from",
+            Self::Both => "both",
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Delay, Direction, Experiment, Fault, Percent, Targets,
+    Delay, Direction, Experiment, Fault, Percent, Rule, Targets,
     manifest::{Document, read_targets},
     name::{check_device, check_name, check_namespace},
     problem::Invalid,
@@ -42,6 +42,8 @@ pub struct Form {
     all_traffic: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     except: Vec<Target>,
+    #[serde(default, skip_serializing_if = "Rule::is_any")]
+    rule: Rule,
     #[serde(
         default,
         with = "units::optional_duration",
@@ -69,6 +71,7 @@ impl From<Experiment> for Form {
             to,
             all_traffic,
             except: experiment.except,
+            rule: experiment.rule,
             duration: experiment.duration,
             paused: experiment.paused,
         }
@@ -94,6 +97,7 @@ impl TryFrom<Form> for Experiment {
             fault: form.fault,
             targets: targets(form.to, form.all_traffic)?,
             except: form.except,
+            rule: form.rule,
             duration: form.duration,
             paused: form.paused,
         })
@@ -153,6 +157,7 @@ pub(super) fn read(fields: &Fields) -> Option<Document> {
         fault: fault?,
         targets: targets?,
         except,
+        rule: Rule::default(),
         duration,
         paused: paused.unwrap_or(false),
     };
@@ -179,7 +184,10 @@ fn read_fault(fields: &Fields) -> Option<Fault> {
     let delay = fault.require("delay", "a mapping with the field latency");
     let delay = delay.and_then(|delay| read_delay(&delay.fields()?));
     fault.finish();
-    Some(Fault { delay: delay? })
+    Some(Fault {
+        delay: Some(delay?),
+        ..Fault::default()
+    })
 }
 
 fn read_delay(delay: &Fields) -> Option<Delay> {
@@ -197,6 +205,7 @@ fn read_delay(delay: &Fields) -> Option<Delay> {
         latency: latency?,
         jitter: jitter.unwrap_or_default(),
         correlation: correlation.unwrap_or_default(),
+        ..Delay::default()
     })
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use self::metadata::Metadata;
 use super::{
-    Delay, Direction, Experiment, Fault, Percent, Targets,
+    Delay, Direction, Experiment, Fault, Percent, Rule, Targets,
     manifest::{Document, read_targets},
     name::check_device,
     problem::Invalid,
@@ -50,9 +50,13 @@ pub(super) fn read(fields: &Fields) -> Option<Document> {
         namespace: metadata.namespace,
         device: spec.device,
         direction: spec.direction,
-        fault: Fault { delay: spec.delay },
+        fault: Fault {
+            delay: Some(spec.delay),
+            ..Fault::default()
+        },
         targets: spec.targets,
         except: Vec::new(),
+        rule: Rule::default(),
         duration: spec.duration,
         paused: metadata.paused,
     };
@@ -190,6 +194,7 @@ fn read_delay(delay: &Fields) -> Option<Delay> {
         latency: latency?,
         jitter: jitter.unwrap_or_default(),
         correlation: correlation.unwrap_or_default(),
+        ..Delay::default()
     })
 }
 

@@ -5,27 +5,25 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-use super::problem::Invalid;
+use super::{problem::Invalid, rule::Ports};
 
 #[cfg(test)]
 mod tests;
 
 const TARGET_ALLOWED: &str = "an address (1.2.3.4, 2001:db8::1), a prefix (10.0.0.0/8) or a host \
      name, each also with a port (1.2.3.4:443, [2001:db8::1]:443)";
-const PORT_ALLOWED: &str = "one port from 1 to 65535";
 
 /// What an experiment without targets, and a target that covers everything, lack.
 pub(super) const ALL_TRAFFIC_IN_WORDS: &str = "for all traffic --all-traffic on the command line, \
      allTraffic: true in a manifest of netchaos, the annotation netchaos.io/all-traffic: \"true\" \
      in a NetworkChaos";
 
-/// A peer, and the port there if only that one is meant (TCP, UDP and SCTP).
+/// A peer, and the ports there if only those are meant (TCP, UDP and SCTP).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Target {
     pub peer: Peer,
-    /// Never 0.
-    pub port: Option<u16>,
+    pub ports: Ports,
 }
 
 /// The other end of a packet.
@@ -62,15 +60,12 @@ impl Target {
     pub(super) fn parse(text: &str, zero_port: ZeroPort) -> Result<Self, Invalid> {
         let (peer, port) = split_port(text)?;
         let peer = peer.parse().map_err(|e: Invalid| e.within(text))?;
-        let port = match port {
-            None => None,
-            Some(port) => match parse_port(port).map_err(|e| e.within(text))? {
-                0 if zero_port == ZeroPort::AnyPort => None,
-                0 => return Err(Invalid::value(text, "has port 0", PORT_ALLOWED)),
-                port => Some(port),
-            },
+        let ports = match port {
+            Some("0") if zero_port == ZeroPort::AnyPort => Ports::default(),
+            Some(ports) => ports.parse().map_err(|e: Invalid| e.within(text))?,
+            None => Ports::default(),
         };
-        Ok(Self { peer, port })
+        Ok(Self { peer, ports })
     }
 }
 
@@ -101,25 +96,6 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), Invalid> {
     }
 }
 
-fn parse_port(text: &str) -> Result<u16, Invalid> {
-    let refuse = |message: &str| Err(Invalid::value(text, message, PORT_ALLOWED));
-    if text.is_empty() {
-        return refuse("has a colon and no port after it");
-    }
-    if !text.bytes().all(|b| b.is_ascii_digit()) {
-        let several = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'-' | b','));
-        return refuse(
-            if several && text.starts_with(|c: char| c.is_ascii_digit()) {
-                "has several ports; ranges and lists of ports are not supported yet"
-            } else {
-                "has a port that is not a number"
-            },
-        );
-    }
-    text.parse()
-        .or_else(|_| refuse("has a port that is out of range"))
-}
-
 impl FromStr for Target {
     type Err = Invalid;
 
@@ -130,10 +106,11 @@ impl FromStr for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.peer, self.port) {
-            (peer, None) => peer.fmt(f),
-            (Peer::Prefix(IpNet::V6(_)), Some(port)) => write!(f, "[{}]:{port}", self.peer),
-            (peer, Some(port)) => write!(f, "{peer}:{port}"),
+        let Self { peer, ports } = self;
+        match peer {
+            peer if ports.are_any() => peer.fmt(f),
+            Peer::Prefix(IpNet::V6(_)) => write!(f, "[{peer}]:{ports}"),
+            peer => write!(f, "{peer}:{ports}"),
         }
     }
 }

@@ -32,6 +32,8 @@ pub const LONGEST_JITTER: Duration = Duration::from_nanos(i32::MAX as u64);
 pub struct Percent(f64);
 
 impl Percent {
+    pub const ALL: Self = Self(100.0);
+
     const ALLOWED: &str = "a number from 0 to 100, in percent, such as 25 or 0.5";
 
     /// From 0.0 to 100.0.
@@ -87,6 +89,108 @@ impl TryFrom<String> for Percent {
 impl From<Percent> for String {
     fn from(percent: Percent) -> Self {
         percent.to_string()
+    }
+}
+
+/// A speed in bytes per second, never 0.
+///
+/// Its text form is tc's (tc(8), PARAMETERS, "Rates"): a decimal number with `bit`, `kbit`, `mbit`,
+/// `gbit`, `tbit` (bits per second) or `bps`, `kbps`, `mbps`, `gbps`, `tbps` (bytes per second),
+/// all decimal: `1mbps` is 8 Mbit/s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rate(u64);
+
+impl Rate {
+    const ALLOWED: &str = "a number with bit, kbit, mbit, gbit or tbit (bits per second), or bps, \
+         kbps, mbps, gbps or tbps (bytes per second), such as 10mbit";
+
+    /// Suffixes and the bits per second of one; a longer one stands before its own end.
+    const SUFFIXES: [(&str, u64); 10] = [
+        ("kbit", 1_000),
+        ("mbit", 1_000_000),
+        ("gbit", 1_000_000_000),
+        ("tbit", 1_000_000_000_000),
+        ("tbps", 8_000_000_000_000),
+        ("gbps", 8_000_000_000),
+        ("mbps", 8_000_000),
+        ("kbps", 8_000),
+        ("bps", 8),
+        ("bit", 1),
+    ];
+
+    pub const fn bytes_per_second(self) -> u64 {
+        self.0
+    }
+
+    /// None for less than a byte per second.
+    pub fn from_bits_per_second(bits: u64) -> Option<Self> {
+        (bits >= 8).then_some(Self(bits / 8))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refuse = |message| Err(Invalid::value(text, message, Self::ALLOWED));
+        let lower = text.trim().to_ascii_lowercase();
+        let Some((number, unit)) = Self::SUFFIXES
+            .iter()
+            .find_map(|(suffix, unit)| Some((lower.strip_suffix(suffix)?.trim_end(), *unit)))
+        else {
+            return refuse("has no unit of a rate");
+        };
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() || !digits(whole) || !digits(fraction) || number.ends_with('.') {
+            return refuse("is not a rate");
+        }
+        // Twelve digits are below a bit per second even of a tbit.
+        let fraction = &fraction[..fraction.len().min(12)];
+        let scale = 10_u128.pow(fraction.len() as u32);
+        let parsed = (whole.parse::<u64>(), fraction.parse::<u128>().unwrap_or(0));
+        let (Ok(whole), fraction) = parsed else {
+            return refuse("is too fast");
+        };
+        let bits = u128::from(whole) * u128::from(unit) + fraction * u128::from(unit) / scale;
+        match u64::try_from(bits) {
+            Ok(bits) => match Self::from_bits_per_second(bits) {
+                Some(rate) => Ok(rate),
+                None => refuse("is less than a byte per second"),
+            },
+            Err(_) => refuse("is too fast"),
+        }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = u128::from(self.0) * 8;
+        let (name, unit) = [
+            ("tbit", 1_000_000_000_000),
+            ("gbit", 1_000_000_000),
+            ("mbit", 1_000_000),
+            ("kbit", 1_000),
+        ]
+        .into_iter()
+        .find(|(_, unit)| bits >= *unit)
+        .unwrap_or(("bit", 1));
+        write!(f, "{}{name}", decimal(bits, unit))
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.to_string()
     }
 }
 

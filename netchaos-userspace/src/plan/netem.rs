@@ -24,12 +24,14 @@ pub fn of(fault: &Fault) -> Netem {
         latency,
         jitter,
         correlation,
-    } = fault.delay;
+        ..
+    } = fault.delay.clone().unwrap_or_default();
     Netem {
         latency: nanoseconds(latency),
         jitter: nanoseconds(jitter),
         delay_correlation: correlation.as_probability_u32(),
         limit: limit(latency + jitter),
+        ..Netem::default()
     }
 }
 
@@ -54,11 +56,13 @@ mod tests {
 
     fn delay(latency: Duration, jitter: Duration, correlation: &str) -> Netem {
         of(&Fault {
-            delay: Delay {
+            delay: Some(Delay {
                 latency,
                 jitter,
                 correlation: correlation.parse::<Percent>().unwrap(),
-            },
+                ..Delay::default()
+            }),
+            ..Fault::default()
         })
     }
 

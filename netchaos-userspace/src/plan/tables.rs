@@ -218,21 +218,29 @@ impl Tables {
 
     fn aim(&mut self, laid: &Laid, targets: &[Target], what: Wants) {
         for target in targets {
-            let port = target.port.unwrap_or(0);
-            match &target.peer {
-                Peer::Prefix(prefix) if prefix.prefix_len() == prefix.max_prefix_len() => {
-                    self.aim_at_host(prefix.addr(), port, what);
-                }
-                Peer::Prefix(prefix) => {
-                    add(
-                        self.prefixes.entry(prefix_key(prefix, port)).or_default(),
-                        what,
-                    );
-                }
-                Peer::Name(name) => {
-                    for address in laid.addresses.get(name.as_str()).into_iter().flatten() {
-                        self.aim_at_host(*address, port, what);
-                    }
+            if target.ports.are_any() {
+                self.aim_at_port(laid, &target.peer, 0, what);
+            }
+            for port in target.ports.iter() {
+                self.aim_at_port(laid, &target.peer, port, what);
+            }
+        }
+    }
+
+    fn aim_at_port(&mut self, laid: &Laid, peer: &Peer, port: u16, what: Wants) {
+        match peer {
+            Peer::Prefix(prefix) if prefix.prefix_len() == prefix.max_prefix_len() => {
+                self.aim_at_host(prefix.addr(), port, what);
+            }
+            Peer::Prefix(prefix) => {
+                add(
+                    self.prefixes.entry(prefix_key(prefix, port)).or_default(),
+                    what,
+                );
+            }
+            Peer::Name(name) => {
+                for address in laid.addresses.get(name.as_str()).into_iter().flatten() {
+                    self.aim_at_host(*address, port, what);
                 }
             }
         }

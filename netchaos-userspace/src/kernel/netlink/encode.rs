@@ -58,8 +58,8 @@ pub(super) fn read_netem(options: &[u8]) -> Option<Netem> {
     let mut netem = Netem {
         latency: u64::from(latency) * TICK,
         jitter: u64::from(words.get_u32_ne()) * TICK,
-        delay_correlation: 0,
         limit,
+        ..Netem::default()
     };
     for (kind, mut value) in attributes(&options[NETEM_QOPT..]) {
         match kind {
@@ -100,16 +100,19 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 mod tests {
     use super::*;
 
-    const NETEM: Netem = Netem {
-        latency: 50_000_000,
-        jitter: 1_000_001,
-        delay_correlation: 21_474_836,
-        limit: 50_000,
-    };
+    fn example() -> Netem {
+        Netem {
+            latency: 50_000_000,
+            jitter: 1_000_001,
+            delay_correlation: 21_474_836,
+            limit: 50_000,
+            ..Netem::default()
+        }
+    }
 
     #[test]
     fn netem_reads_back_what_was_written() {
-        assert_eq!(read_netem(&netem(&NETEM)), Some(NETEM));
+        assert_eq!(read_netem(&netem(&example())), Some(example()));
     }
 
     #[test]
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn options_cut_short_are_no_netem() {
-        let whole = netem(&NETEM);
+        let whole = netem(&example());
         for length in 0..NETEM_QOPT {
             assert_eq!(read_netem(&whole[..length]), None, "{length} bytes");
         }
