@@ -10,8 +10,9 @@ use std::net::IpAddr;
 use kernel::{Kernel, Outcome, steer};
 use netchaos::kernel::bpf::Entry as _;
 use netchaos_common::abi::{Commit, SLOTS, Steer};
+use netchaos_tests::random::Random;
 use reference::{Rule, Target};
-use shapes::{Random, Subjects};
+use shapes::Subjects;
 
 /// The kernel runs no program on a frame without a byte behind its Ethernet header
 /// (net/bpf/test_run.c, `convert___skb_to_skb`).
