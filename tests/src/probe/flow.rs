@@ -28,11 +28,19 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{round_trip::udp_to, tcp::bound};
+use super::{
+    round_trip::{udp_between, udp_to},
+    tcp::bound,
+};
 use crate::netns::Netns;
 
 /// Room for 10,000s of datagrams in a socket: what the kernel counts for one is about 1 KB.
 const BUFFER: usize = 256 << 20;
+
+/// A number and a time.
+const SHORTEST: usize = 16;
+/// As much as fits into a frame of IPv6.
+const LONGEST: usize = 1440;
 
 /// What to send.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +57,10 @@ pub struct Options {
     pub tos: u8,
     /// The sender stays on this one of the CPUs, counted around.
     pub cpu: usize,
+    /// Payload of each datagram, from 16 on to [`LONGEST`].
+    pub bytes: usize,
+    /// Where they come from; none leaves it to the kernel.
+    pub source: Option<SocketAddr>,
 }
 
 impl Options {
@@ -61,6 +73,8 @@ impl Options {
             mark: None,
             tos: 0,
             cpu: 0,
+            bytes: SHORTEST,
+            source: None,
         }
     }
 }
@@ -212,6 +226,32 @@ impl Flowed {
         assert!(late.is_none(), "{what}: out of order: {late:?}: {self}");
     }
 
+    /// How often each came, by its number.
+    ///
+    /// # Panics
+    /// When one came that was not sent.
+    pub fn copies(&self) -> Vec<usize> {
+        let mut copies = vec![0; self.sent.len()];
+        for arrival in &self.arrived {
+            copies[usize::try_from(arrival.number).expect("a number that was sent")] += 1;
+        }
+        copies
+    }
+
+    /// Whether one came before one that was sent earlier.
+    pub fn is_reordered(&self) -> bool {
+        let mut pairs = self.arrived.windows(2);
+        pairs.any(|two| two[0].number > two[1].number)
+    }
+
+    /// When each came, in the order of arrival, counted from the first one.
+    pub fn arrivals(&self) -> Vec<Duration> {
+        let first = self.arrived.first().map_or(0, |arrival| arrival.received);
+        let since = |arrival: &Arrival| arrival.received.saturating_sub(first);
+        let times = self.arrived.iter().map(since);
+        times.map(Duration::from_nanos).collect()
+    }
+
     /// How long each was under way, in the order of sending.
     pub fn delays(&self) -> Vec<Duration> {
         let mut arrived = self.arrived.clone();
@@ -285,7 +325,10 @@ impl Arrival {
 
 fn send(to: SocketAddr, options: Options, stop: &AtomicBool) -> Vec<u64> {
     stay_on_one_cpu(options.cpu);
-    let socket = udp_to(to);
+    let socket = match options.source {
+        Some(source) => udp_between(source, to),
+        None => udp_to(to),
+    };
     // Packets that wait in a queue count against their sender.
     setsockopt(&socket, sockopt::SndBufForce, &BUFFER).expect("root can set it");
     set_options(&socket, to, options);
@@ -299,9 +342,9 @@ fn send(to: SocketAddr, options: Options, stop: &AtomicBool) -> Vec<u64> {
             }
         }
         let now = realtime();
-        let mut bytes = [0; 16];
+        let mut bytes = vec![0x55; options.bytes];
         bytes[..8].copy_from_slice(&number.to_be_bytes());
-        bytes[8..].copy_from_slice(&now.to_be_bytes());
+        bytes[8..16].copy_from_slice(&now.to_be_bytes());
         socket
             .send(&bytes)
             .unwrap_or_else(|error| panic!("datagram {number} to {to}: {error}"));
@@ -357,7 +400,7 @@ fn receive(socket: &UdpSocket, stop: &AtomicBool, count: &AtomicU64) -> Vec<Arri
 }
 
 fn receive_one(socket: &UdpSocket) -> Result<Arrival, Errno> {
-    let mut bytes = [0; 64];
+    let mut bytes = [0; LONGEST];
     let mut space = cmsg_space!(TimeSpec);
     let mut parts = [IoSliceMut::new(&mut bytes)];
     let message = recvmsg::<SockaddrStorage>(
@@ -366,7 +409,7 @@ fn receive_one(socket: &UdpSocket) -> Result<Arrival, Errno> {
         Some(&mut space),
         MsgFlags::empty(),
     )?;
-    assert_eq!(message.bytes, 16, "a datagram of the test's own");
+    assert!(message.bytes >= SHORTEST, "a datagram of the test's own");
     let mut received = None;
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmTimestampns(time) = part {
