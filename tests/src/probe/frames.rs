@@ -2,6 +2,7 @@
 
 use std::{
     io::IoSliceMut,
+    net::UdpSocket,
     os::fd::{AsRawFd as _, OwnedFd},
     sync::{
         Arc,
@@ -20,8 +21,31 @@ use nix::{
     },
 };
 
+use self::no_check::NoCheck;
 use super::neighbour::packet_socket;
 use crate::netns::Netns;
+
+mod no_check {
+    use nix::{libc, setsockopt_impl, sockopt_impl};
+
+    sockopt_impl!(
+        /// nix has no name for it.
+        NoCheck,
+        SetOnly,
+        libc::SOL_SOCKET,
+        libc::SO_NO_CHECK,
+        bool
+    );
+}
+
+/// Datagrams of the socket have a checksum of zero, which says that there is none (RFC 768), so
+/// that every byte of a frame is known. IPv4 only.
+///
+/// # Errors
+/// The kernel's.
+pub fn leave_checksums_out(socket: &UdpSocket) -> nix::Result<()> {
+    setsockopt(socket, NoCheck, &true)
+}
 
 /// Longer than any GSO packet of IPv4.
 const LONGEST: usize = 70_000;

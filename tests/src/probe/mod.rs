@@ -6,6 +6,7 @@ mod echo;
 mod flow;
 mod frames;
 mod neighbour;
+mod partition;
 mod round_trip;
 mod tcp;
 mod way;
@@ -14,8 +15,9 @@ pub use self::{
     counters::{Device, Udp, class_packets, device, filter_packets, find, netem_queue, udp},
     echo::EchoServer,
     flow::{Flow, Flowed, Options, Sink, realtime},
-    frames::Capture,
+    frames::{Capture, leave_checksums_out},
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
+    partition::assert_silent,
     round_trip::{
         RoundTrips, SLACK, assert_delayed, assert_prompt, ping_round_trips, udp_between,
         udp_round_trips, udp_round_trips_of, udp_to,
