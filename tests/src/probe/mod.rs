@@ -7,6 +7,7 @@ mod flow;
 mod frames;
 mod neighbour;
 mod partition;
+mod raw;
 mod round_trip;
 mod tcp;
 mod way;
@@ -18,6 +19,7 @@ pub use self::{
     frames::{Capture, leave_checksums_out},
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
     partition::assert_silent,
+    raw::raw_delays,
     round_trip::{
         RoundTrips, SLACK, assert_delayed, assert_prompt, ping_round_trips, udp_between,
         udp_round_trips, udp_round_trips_of, udp_to,
