@@ -28,10 +28,11 @@ fn what_is_cut_stays_cut_while_partition_and_loss_take_turns() {
         lab.netchaos("add cut --partition --to 10.77.0.3").ok();
         let flow = flow_during(lab, "10.77.0.3:6000", || {
             lab.netchaos("change cut --loss 100%").ok();
-            lab.netchaos("change cut --no-loss").ok();
-            lab.netchaos("change cut --loss-gemodel 100%,0%,100%,100% --no-partition")
+            lab.netchaos("change cut --loss none").ok();
+            lab.netchaos("change cut --loss-gemodel 100%,0%,100%,100% --partition=none")
                 .ok();
-            lab.netchaos("change cut --partition --direction both").ok();
+            lab.netchaos("change cut --partition --loss-gemodel none")
+                .ok();
         });
         assert_eq!(flow.arrived(), 0, "got through: {flow}");
     });
@@ -45,7 +46,7 @@ fn a_fault_that_becomes_another_kind_lets_nothing_through_unharmed() {
         let flow = flow_during(lab, "10.77.0.3:6000", || {
             lab.netchaos("change slow --delay 50ms --rate 100mbit").ok();
             lab.netchaos(
-                "change slow --no-rate --bandwidth 100mbit --bandwidth-limit 1000000 \
+                "change slow --rate none --bandwidth 100mbit --bandwidth-limit 1000000 \
                  --bandwidth-buffer 100000",
             )
             .ok();
@@ -64,9 +65,9 @@ fn a_fault_that_becomes_another_kind_lets_nothing_through_unharmed() {
         );
 
         let flow = flow_during(lab, "10.77.0.3:6001", || {
-            lab.netchaos("change slow --no-delay --no-bandwidth --loss 100%")
+            lab.netchaos("change slow --delay none --bandwidth none --loss 100%")
                 .ok();
-            lab.netchaos("change slow --delay 60ms --rate 100mbit --no-loss")
+            lab.netchaos("change slow --delay 60ms --rate 100mbit --loss none")
                 .ok();
         });
         println!("{flow}");
@@ -88,7 +89,7 @@ fn duplicates_that_come_or_go_with_a_change_lose_nothing() {
         let flow = flow_during(lab, "10.77.0.3:6000", || {
             lab.netchaos("change slow --duplicate 100%").ok();
             thread::sleep(ms(300));
-            lab.netchaos("change slow --no-duplicate").ok();
+            lab.netchaos("change slow --duplicate none").ok();
         });
         assert!(flow.lost().is_empty(), "{flow}");
         assert!(flow.shortest() >= ms(80), "{flow}");

@@ -6,7 +6,7 @@ use netchaos_tests::{
     lab::{DEVICE, Lab, ms, peer},
     probe::{Capture, Flow, Options, leave_checksums_out, udp_to},
     requires::kernel_version,
-    statistics::{Chain, assert_bursts, assert_share},
+    statistics::{Chain, assert_share},
 };
 
 #[test]
@@ -132,33 +132,32 @@ fn the_same_seed_gives_the_same_fates_where_the_kernel_has_seeds() {
 }
 
 #[test]
-fn correlated_duplicates_keep_their_rate_or_a_note_says_that_they_do_not() {
+fn correlated_duplicates_keep_their_rate_unless_chaos_meshs_is_asked_for() {
     Lab::test(&[], |lab| {
-        let done = lab
-            .netchaos("add some --duplicate 10% --duplicate-correlation 25% --to 10.77.0.3")
-            .ok();
-        let flow = Flow::start(
-            &lab.client,
-            &lab.peer,
-            peer("10.77.0.3:6000"),
-            Options::new(6000, Some(2000)),
+        let correlated = "--duplicate 10% --duplicate-correlation 25%";
+        // What is not passed on is told.
+        lab.netchaos(&format!("add some {correlated} --to 10.77.0.3"))
+            .ok()
+            .says(&["correlation"]);
+        lab.netchaos(&format!(
+            "add few {correlated} --strict-compat --to fd77::4"
+        ))
+        .ok()
+        .says(&["correlation", "1.8%"]);
+        let flow = |to| {
+            let options = Options::new(6000, Some(2000));
+            Flow::start(&lab.client, &lab.peer, peer(to), options)
+        };
+        let flows = ["10.77.0.3:6000", "[fd77::4]:6000"].map(flow);
+        let [some, few] = flows.map(|flow| {
+            let copies = flow.finish(ms(1500)).copies();
+            copies.iter().filter(|copies| **copies == 2).count() as u64
+        });
+        let asked = Chain::random(0.1);
+        assert_share("correlated", some, 6000, &asked);
+        assert!(
+            few > 0 && few < *asked.accepted(6000).start(),
+            "{few} of 6000"
         );
-        let flow = flow.finish(ms(1500));
-        let doubled: Vec<u64> = (0..)
-            .zip(flow.copies())
-            .filter(|(_, copies)| *copies == 2)
-            .map(|(number, _)| number)
-            .collect();
-        let chain = Chain::correlated(0.1, 0.25);
-        if done.stderr.contains("correlation") {
-            // 1.8 % (measured).
-            assert!(
-                !chain.accepted(6000).contains(&(doubled.len() as u64)),
-                "{done}"
-            );
-        } else {
-            assert_share("correlated", doubled.len() as u64, 6000, &chain);
-            assert_bursts("correlated", &doubled, 6000, &chain);
-        }
     });
 }

@@ -119,6 +119,22 @@ fn what_a_queue_has_no_room_for_is_counted_apart_from_asked_loss() {
         assert!((40..400).contains(&arrived), "{flow}");
         assert_eq!(flow.copies().iter().max(), Some(&1));
         lab.netchaos("show narrow").ok().says(&["queue"]);
+
+        // The queue before a slow link holds 1000 packets.
+        lab.netchaos("add slow --rate 1mbit --to 10.77.0.4").ok();
+        let to = peer("10.77.0.4:6000");
+        let flow = Flow::start(&lab.client, &lab.peer, to, Options::new(4000, None));
+        let flow = flow.finish(ms(2000));
+        let counted = lab.counted("slow");
+        println!("{flow}: {counted:?}");
+        assert!(flow.arrived() >= 1000, "{flow}");
+        assert!(counted.queue_dropped > 0, "{counted:?}");
+        assert_eq!(
+            counted.queue_dropped + flow.arrived() as u64,
+            4000,
+            "{flow}"
+        );
+        assert_eq!(counted.to.dropped, 0, "{counted:?}");
     });
 }
 
