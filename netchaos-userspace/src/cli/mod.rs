@@ -1,10 +1,12 @@
 //! The command line's face. No logic of the trade in it: it reads flags, calls `engine`, prints.
 
 mod args;
+mod explain;
 mod flags;
 mod output;
 mod read;
 mod tree;
+mod words;
 mod write;
 
 use std::{
