@@ -63,12 +63,12 @@ impl Site {
             bpf::replace(egress, name, Hook::Egress, filter.handle)?;
             return Ok(Seat::Clsact(filter.clone()));
         }
-        if tcx::programs(device.index)?.is_some() {
+        if tcx::programs(device.index, Hook::Egress)?.is_some() {
             // One whose pair was taken away may still sit there. Without the right to see that,
             // ours goes in front of it.
-            match tcx::own(device.index) {
-                Ok(Some(old)) => tcx::replace(egress, old, device.index)?,
-                Ok(None) | Err(_) => tcx::attach(egress, device.index)?,
+            match tcx::own(device.index, Hook::Egress) {
+                Ok(Some(old)) => tcx::replace(egress, old, device.index, Hook::Egress)?,
+                Ok(None) | Err(_) => tcx::attach(egress, device.index, Hook::Egress)?,
             }
             return Ok(Seat::Tcx(bpf::id_of(egress)?));
         }
@@ -107,7 +107,7 @@ impl Site {
         }
         let sits = match (&self.seat, &self.device) {
             (Some(Seat::Tcx(id)), Some(device)) => {
-                let programs = tcx::programs(device.index)?.unwrap_or_default();
+                let programs = tcx::programs(device.index, Hook::Egress)?.unwrap_or_default();
                 programs.contains(id)
             }
             (Some(Seat::Clsact(filter)), Some(device)) => {
@@ -142,7 +142,7 @@ pub(super) async fn seat(netlink: &Netlink, device: Device<'_>) -> Result<Option
     {
         return Ok(Some(Seat::Clsact(filter)));
     }
-    Ok(tcx::own(device.index)?.map(Seat::Tcx))
+    Ok(tcx::own(device.index, Hook::Egress)?.map(Seat::Tcx))
 }
 
 /// Takes our programs off a device, and clsact where it came from us and nobody else uses it. Gives
@@ -154,8 +154,8 @@ pub(super) async fn free(
 ) -> Result<Vec<String>, Error> {
     let mut others = 0;
     let mut deleted = Vec::new();
-    if let Some(id) = tcx::own(device.index)? {
-        tcx::detach(id, device.index)?;
+    if let Some(id) = tcx::own(device.index, Hook::Egress)? {
+        tcx::detach(id, device.index, Hook::Egress)?;
         deleted.push(format!("{} at tcx of {}", bpf::EGRESS, device.name));
     }
     for filter in netlink.filters(device).await? {

@@ -152,7 +152,7 @@ impl Probe {
     }
 
     fn try_tcx(&mut self, lower: Device<'_>) {
-        let there = match bpf::tcx::programs(lower.index) {
+        let there = match bpf::tcx::programs(lower.index, Hook::Egress) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(Error::Refused("the kernel does not know it".into())),
             Err(error) => Err(Error::from(error)),
@@ -174,6 +174,7 @@ impl Probe {
             hosts: 1,
             prefixes: 2,
             chunks: 1,
+            ports: false,
         };
         let loaded = Classifier::load(&capacity);
         let (classifier, result) = match loaded {

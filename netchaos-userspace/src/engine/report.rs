@@ -152,7 +152,7 @@ impl Site {
 
     fn listed(&self, laid: &Laid, now: u64) -> Result<Listed, Error> {
         let counter = match &self.state {
-            Known::Open { maps, .. } => maps.counter(laid.slot.into())?,
+            Known::Open { maps, .. } => maps.counter(laid.slot.into(), false)?,
             _ => Counter::default(),
         };
         let missing = self.missing(laid);

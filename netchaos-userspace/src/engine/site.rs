@@ -6,9 +6,9 @@
 //! for the packets on their way, and only then the end of its band. The filter on the device
 //! comes last of all and goes first of all.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use netchaos_common::abi::{self, SLOTS, Steer};
+use netchaos_common::abi::{self, Steer};
 
 use super::{
     attach::Fresh,
@@ -115,9 +115,7 @@ impl Site {
         if let Some(old) = old {
             // Packets are on their laps with marks that the old programs gave.
             maps.copy_priorities(&old)?;
-            for slot in 0..SLOTS as u32 {
-                maps.set_counter(slot, old.counter(slot)?)?;
-            }
+            maps.copy_counters(&old)?;
         }
         self.state = Known::Open {
             maps,
@@ -134,29 +132,28 @@ impl Site {
 
     /// Steers and tables, with the switch at their end.
     fn write_tables(&mut self, new: &[Laid], desired: &Desired) -> Result<(), Error> {
-        let mut steers = Vec::new();
+        let mut steers = BTreeMap::new();
         for laid in new.iter().filter(|laid| !laid.going) {
+            let pair = self.pairs.get(&laid.pair);
             let steer = Steer {
                 ends: laid.ends.unwrap_or(0),
                 classid: laid.band().class().0,
-                ifindex: self.upper(laid.pair)?.index,
+                upper: self.upper(laid.pair)?.index,
+                lower: pair.map_or(0, |pair| pair.lower.index),
+                flags: Steer::BAND,
+                ..Steer::default()
             };
-            steers.push((u32::from(laid.slot), steer));
+            steers.insert(u32::from(laid.slot), steer);
         }
         let Known::Open { maps, laid, dirty } = &mut self.state else {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
-        for (slot, steer) in steers {
-            if maps.steers.read(slot)? != steer {
-                maps.steers.write(slot, steer)?;
-            }
-        }
         let old = if *dirty {
             tables::read(maps)?
         } else {
             plan::desired(laid).tables
         };
-        tables::switch(maps, &old, &desired.tables, desired.live)
+        tables::switch(maps, &old, &desired.tables, desired.live, 0, &steers)
     }
 
     /// Waits for the packets in the bands of what goes.
@@ -189,8 +186,7 @@ impl Site {
         let maps = self.maps()?;
         for laid in going {
             let slot = u32::from(laid.slot);
-            maps.steers.write(slot, Steer::default())?;
-            maps.set_counter(slot, abi::Counter::default())?;
+            maps.clear_slot(slot)?;
         }
         self.close_journal(going, staying)
     }
@@ -255,7 +251,7 @@ impl Site {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
         let commit = tables::current(maps)?;
-        if commit.live != desired.live || commit.all != desired.tables.all {
+        if commit.out != desired.live || commit.all != desired.tables.all {
             return Err(Error::ReadBack("another commit is in force".into()));
         }
         Ok(())
@@ -275,6 +271,7 @@ fn needed_room(tables: &Tables, new: &[Laid]) -> Capacity {
         hosts: tables.hosts.len() as u32,
         prefixes: tables.prefixes.len() as u32,
         chunks: journal::chunks(new),
+        ports: tables.need_ports(),
     }
 }
 
@@ -288,5 +285,6 @@ fn with_spare(needed: Capacity) -> Capacity {
         hosts: grown(needed.hosts, 4096),
         prefixes: grown(needed.prefixes, 1 << 16),
         chunks: grown(needed.chunks, 256),
+        ports: needed.ports,
     }
 }
