@@ -85,13 +85,7 @@ impl Plan {
         keys.sort_unstable_by_key(|(key, _)| *key);
         let mut entries: Vec<_> = keys
             .iter()
-            .map(|(key, wants)| {
-                let map = match key {
-                    Key::Host(_) => "HOSTS",
-                    Key::Prefix(_) => "PREFIXES",
-                };
-                entry(map, key.to_string(), wants)
-            })
+            .map(|(key, wants)| entry(key.map(), key.to_string(), wants))
             .collect();
         if desired.tables.all != Wants::default() {
             entries.push(entry(
