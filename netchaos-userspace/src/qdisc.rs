@@ -58,6 +58,21 @@ pub struct Chain {
     pub tbf: Option<Tbf>,
 }
 
+impl Chain {
+    /// Whether the kernel, asked for `self`, would show `found`.
+    pub fn reads_as(&self, found: &Self) -> bool {
+        let netem = match (&self.netem, &found.netem) {
+            (Some(asked), Some(shown)) => asked.reads_as(shown),
+            (asked, shown) => asked.is_none() && shown.is_none(),
+        };
+        let tbf = match (&self.tbf, &found.tbf) {
+            (Some(asked), Some(shown)) => asked.reads_as(shown),
+            (asked, shown) => asked.is_none() && shown.is_none(),
+        };
+        netem && tbf
+    }
+}
+
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.netem, &self.tbf) {

@@ -31,7 +31,7 @@ pub struct PlannedBand {
     pub pair: (String, String),
     pub class: String,
     /// Near to how tc writes them, each the parent of the next one.
-    pub qdiscs: Vec<String>,
+    pub qdiscs: String,
     /// What the program does by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -85,7 +85,13 @@ impl Plan {
         keys.sort_unstable_by_key(|(key, _)| *key);
         let mut entries: Vec<_> = keys
             .iter()
-            .map(|(key, wants)| entry(key.map(), key.to_string(), wants))
+            .map(|(key, wants)| {
+                let map = match key {
+                    Key::Host(_) => "HOSTS",
+                    Key::Prefix(_) => "PREFIXES",
+                };
+                entry(map, key.to_string(), wants)
+            })
             .collect();
         if desired.tables.all != Wants::default() {
             entries.push(entry(
@@ -146,7 +152,7 @@ impl Plan {
                     "├"
                 };
                 let paused = if band.steers { "" } else { ", paused" };
-                let mut words = band.qdiscs.join(", then ");
+                let mut words = band.qdiscs.clone();
                 if let Some(program) = &band.program {
                     let comma = if words.is_empty() { "" } else { ", after " };
                     words.push_str(&format!("{comma}the program: {program}"));
@@ -190,8 +196,8 @@ impl Plan {
 const LONGEST_LIST: usize = 40;
 
 /// The qdiscs of an experiment.
-fn qdiscs(laid: &Laid) -> Vec<String> {
-    laid.chain().map_or_else(Vec::new, |chain| chain.describe())
+fn qdiscs(laid: &Laid) -> String {
+    laid.chain().map_or_else(String::new, |chain| chain.to_string())
 }
 
 /// What the program does with an experiment's packets before they reach a qdisc.

@@ -117,7 +117,7 @@ pub fn hit_lines(listed: &Listed, queue: Option<&QueueReport>) -> Vec<String> {
         };
         lines.push(format!(
             "qdisc       {} at {} of {}: {} let through, {} {dropped}, {} waiting",
-            queue.qdiscs.join(", then "),
+            queue.qdiscs,
             queue.class,
             queue.device,
             queue.sent,

@@ -209,7 +209,7 @@ pub(super) async fn free(
     for hook in Hook::BOTH {
         if let Some(id) = tcx::own(device.index, hook)? {
             tcx::detach(id, device.index, hook)?;
-            deleted.push(format!("{} at tcx of {}", tcx::name(hook), device.name));
+            deleted.push(format!("{} at tcx of {}", bpf::name_at(hook), device.name));
         }
     }
     for filter in netlink.filters(device).await? {

@@ -44,6 +44,9 @@ impl Session<'_> {
         let Draft {
             mut observed, new, ..
         } = draft;
+        for laid in new.values() {
+            plan::tables::check_size(laid.iter())?;
+        }
         let mut done: Vec<(u32, Vec<Laid>)> = Vec::new();
         let mut flushed = 0;
         for (ifindex, laid) in new {

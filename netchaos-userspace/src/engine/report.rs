@@ -124,7 +124,7 @@ pub struct QueueReport {
     pub class: String,
     pub handle: String,
     /// The qdiscs near to how tc writes them, each the parent of the next one.
-    pub qdiscs: Vec<String>,
+    pub qdiscs: String,
     /// Packets that they hold now, and have let through and dropped so far. With `strictCompat`
     /// what was dropped as asked is among them, since netem does not tell.
     pub queued: u32,
@@ -222,7 +222,7 @@ impl Site {
         let direction = laid.experiment.direction;
         let hits = |unasked, ingress| match &self.state {
             Known::Open { maps, .. } if direction != unasked => {
-                let counter = maps.counter(Counter::index(laid.slot.into(), ingress))?;
+                let counter = maps.counter(laid.slot.into(), ingress)?;
                 Ok::<_, Error>(Some(Hits::of(counter, now)))
             }
             _ => Ok(None),
@@ -265,7 +265,7 @@ impl Site {
             device: upper.name.clone(),
             class: laid.band().class().to_string(),
             handle: filled.top.handle.to_string(),
-            qdiscs: filled.chain().describe(),
+            qdiscs: filled.chain().to_string(),
             queued: filled.top.statistics.queued,
             sent: filled.top.statistics.packets,
             dropped: filled.top.statistics.drops,
@@ -274,7 +274,6 @@ impl Site {
         if let Some((found, wanted)) = filled.map(Filled::chain).zip(laid.chain())
             && !wanted.reads_as(&found)
         {
-            let [wanted, found] = [wanted, found].map(|chain| chain.describe().join(", "));
             drift.push(format!("the band should hold {wanted} and holds {found}"));
         }
         if let Known::Open { maps, .. } = &self.state {

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use netchaos_common::abi::{self, Counter, SLOTS, Steer};
+use netchaos_common::abi::{self, Steer};
 
 use super::{
     attach::{Fresh, hooks},
@@ -154,9 +154,7 @@ impl Site {
         if let Some(old) = old {
             // Packets are on their laps with marks that the old programs gave.
             maps.copy_priorities(&old)?;
-            for index in 0..2 * SLOTS as u32 {
-                maps.set_counter(index, old.counter(index)?)?;
-            }
+            maps.copy_counters(&old)?;
         }
         self.state = Known::Open {
             maps,
@@ -187,7 +185,14 @@ impl Site {
             plan::desired(laid).tables
         };
         keep_counters(maps, laid, new)?;
-        tables::switch(maps, &old, &desired.tables, (desired.out, desired.into), &steers)
+        tables::switch(
+            maps,
+            &old,
+            &desired.tables,
+            desired.out,
+            desired.into,
+            &steers,
+        )
     }
 
     /// What the programs are told to do with an experiment's packets.
@@ -238,10 +243,7 @@ impl Site {
     fn forget(&mut self, going: &[Laid], staying: Vec<Laid>) -> Result<(), Error> {
         let maps = self.maps()?;
         for laid in going {
-            for ingress in [false, true] {
-                let index = Counter::index(laid.slot.into(), ingress);
-                maps.set_counter(index, Counter::default())?;
-            }
+            maps.clear_slot(laid.slot.into())?;
         }
         self.close_journal(going, staying)
     }
@@ -317,11 +319,7 @@ fn keep_counters(maps: &mut Maps, old: &[Laid], new: &[Laid]) -> Result<(), Erro
         let Some(from) = new.iter().find(moved).filter(|_| is_new) else {
             continue;
         };
-        for ingress in [false, true] {
-            let [from, to] = [from.slot, to.slot].map(|slot| Counter::index(slot.into(), ingress));
-            let counter = maps.counter(from)?;
-            maps.set_counter(to, counter)?;
-        }
+        maps.copy_counter(from.slot.into(), to.slot.into())?;
     }
     Ok(())
 }
@@ -339,7 +337,7 @@ fn needed_room(tables: &Tables, new: &[Laid]) -> Capacity {
         hosts: tables.hosts.len() as u32,
         prefixes: tables.prefixes.len() as u32,
         chunks: journal::chunks(new),
-        ports: tables.names_ports(),
+        ports: tables.need_ports(),
     }
 }
 
