@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     experiment::Experiment,
-    qdisc::{ClassId, Netem, Prio},
+    qdisc::{self, ClassId, Prio},
 };
 
-pub mod netem;
+pub mod chain;
 pub mod tables;
 
 pub use self::tables::Tables;
@@ -64,7 +64,7 @@ pub struct Band {
 /// What the kernel shall hold for one device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
-    pub bands: BTreeMap<Band, Netem>,
+    pub bands: BTreeMap<Band, qdisc::Chain>,
     pub tables: Tables,
     /// Slots that steer.
     pub live: u64,
@@ -113,7 +113,7 @@ pub fn desired(laid: &[Laid]) -> Desired {
     let staying = || laid.iter().filter(|laid| !laid.going);
     Desired {
         bands: staying()
-            .map(|laid| (laid.band(), netem::of(&laid.experiment.fault)))
+            .filter_map(|laid| Some((laid.band(), chain::of(&laid.experiment.fault)?)))
             .collect(),
         tables: Tables::of(staying()),
         live: staying()
