@@ -107,10 +107,7 @@ mod tests {
             peakrate: 0,
             ..example()
         };
-        assert_eq!(
-            plain.to_string(),
-            "tbf rate 10Mbit burst 10000 limit 20000"
-        );
+        assert_eq!(plain.to_string(), "tbf rate 10Mbit burst 10000 limit 20000");
     }
 
     #[test]

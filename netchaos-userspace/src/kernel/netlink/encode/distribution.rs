@@ -100,11 +100,15 @@ mod tests {
     /// All entries, where iproute2 is installed (Debian has its files under the architecture).
     #[test]
     fn tables_are_those_of_iproute2() {
-        let folders = ["/usr/lib/tc", "/usr/lib/x86_64-linux-gnu/tc", "/usr/share/tc"];
+        let folders = [
+            "/usr/lib/tc",
+            "/usr/lib/x86_64-linux-gnu/tc",
+            "/usr/share/tc",
+        ];
         for distribution in ALL {
-            let file = folders
-                .iter()
-                .find_map(|folder| fs::read_to_string(format!("{folder}/{distribution}.dist")).ok());
+            let file = folders.iter().find_map(|folder| {
+                fs::read_to_string(format!("{folder}/{distribution}.dist")).ok()
+            });
             let Some(file) = file else {
                 println!("{distribution}: iproute2 has no table here");
                 continue;

@@ -115,3 +115,119 @@ pub(in super::super) fn read_netem(options: &[u8]) -> Option<Netem> {
     netem.rate = fast.unwrap_or(netem.rate);
     Some(netem)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{kernel::netlink::encode::hex, qdisc::Distribution};
+
+    /// What iproute2 6.1 sends (strace) for `netem limit 70000 delay 50ms 1500us 50% loss 1% 50%
+    /// duplicate 2% 10% reorder 25% 50% gap 5 corrupt 3% 20% rate 10mbit`.
+    const EVERYTHING: &str = "c2eb0b0070110100295c8f020500000052b81e058d5b0000\
+        1000010000000080000000809a999919 0c00030000000040 00000080\
+        0c0004007b14ae0733333333 14000600d0121300000000000000000000000000";
+
+    fn everything() -> Netem {
+        let percent = |percent: u64| (u64::from(u32::MAX) * percent).div_ceil(100) as u32;
+        Netem {
+            latency: 50_000_000,
+            // In ticks of iproute2: 23437.5.
+            jitter: 1_500_000 - 32,
+            delay_correlation: percent(50),
+            distribution: None,
+            limit: 70_000,
+            loss: percent(1),
+            loss_correlation: percent(50),
+            duplicate: percent(2),
+            duplicate_correlation: percent(10),
+            corrupt: percent(3),
+            corrupt_correlation: percent(20),
+            reorder: percent(25),
+            reorder_correlation: percent(50),
+            gap: 5,
+            rate: 1_250_000,
+            seed: None,
+        }
+    }
+
+    /// The words of `tc_netem_qopt`, and the attributes.
+    fn parts(options: &[u8]) -> (&[u8], BTreeMap<u16, &[u8]>) {
+        let (words, rest) = options.split_at(QOPT);
+        (words, attributes(rest).collect())
+    }
+
+    #[test]
+    fn what_iproute2_writes_is_understood() {
+        assert_eq!(read_netem(&hex(EVERYTHING)), Some(everything()));
+    }
+
+    #[test]
+    fn what_is_written_is_what_iproute2_writes_and_the_times_in_nanoseconds() {
+        let (written, theirs) = (netem(&everything()), hex(EVERYTHING));
+        let (words, mut attributes) = parts(&written);
+        let jitter = everything().jitter.to_ne_bytes();
+        let latency = everything().latency.to_ne_bytes();
+        assert_eq!(attributes.remove(&TCA_NETEM_JITTER64), Some(&jitter[..]));
+        assert_eq!(attributes.remove(&TCA_NETEM_LATENCY64), Some(&latency[..]));
+        assert_eq!((words, attributes), parts(&theirs));
+    }
+
+    /// `netem limit 70000 rate 100gbit` of iproute2 6.1.
+    #[test]
+    fn fast_rates_are_as_iproute2_writes_them() {
+        let theirs = hex("000000007011010000000000000000000000000000000000\
+            0c00080000dd0ee902000000 14000600ffffffff000000000000000000000000");
+        let fast = Netem {
+            limit: 70_000,
+            rate: 12_500_000_000,
+            ..Netem::default()
+        };
+        assert_eq!(read_netem(&theirs), Some(fast.clone()));
+        let (written, theirs) = (netem(&fast), parts(&theirs).1);
+        let written = parts(&written).1;
+        for kind in [TCA_NETEM_RATE, TCA_NETEM_RATE64] {
+            assert_eq!(written[&kind], theirs[&kind], "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_taken_away() {
+        let plain = netem(&Netem::default());
+        let kinds: Vec<_> = parts(&plain).1.into_keys().collect();
+        let always = [
+            TCA_NETEM_CORR,
+            TCA_NETEM_REORDER,
+            TCA_NETEM_CORRUPT,
+            TCA_NETEM_RATE,
+            TCA_NETEM_LATENCY64,
+            TCA_NETEM_JITTER64,
+        ];
+        assert_eq!(kinds, always);
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let mut example = everything();
+        example.seed = Some(u64::MAX);
+        example.latency = 3_600_000_000_001;
+        for rate in [0, u32::MAX.into(), u64::from(u32::MAX) + 1, Netem::IN_ORDER] {
+            example.rate = rate;
+            assert_eq!(read_netem(&netem(&example)), Some(example.clone()));
+        }
+        example.distribution = Some(Distribution::Pareto);
+        let written = netem(&example);
+        assert!(example.reads_as(&read_netem(&written).unwrap()));
+        let table = parts(&written).1[&TCA_NETEM_DELAY_DIST];
+        assert_eq!(table[..2], (-5461_i16).to_ne_bytes());
+    }
+
+    #[test]
+    fn options_cut_short_are_no_netem() {
+        let whole = netem(&everything());
+        for length in 0..QOPT {
+            assert_eq!(read_netem(&whole[..length]), None, "{length} bytes");
+        }
+    }
+}
