@@ -49,6 +49,21 @@ impl Skb<'_> {
         self.0.len()
     }
 
+    /// Packets that it is on the wire.
+    #[inline(always)]
+    pub fn segments(&self) -> u32 {
+        // SAFETY: as in `mark`.
+        let (segments, size) = unsafe { ((*self.raw()).gso_segs, (*self.raw()).gso_size) };
+        if size == 0 {
+            return 1;
+        }
+        if segments != 0 {
+            return segments;
+        }
+        // From a guest or a packet socket, which leave the count to the kernel.
+        (self.length() + size - 1) / size
+    }
+
     /// SO_PRIORITY of the socket that sent the packet; none where it is no longer known.
     #[inline(always)]
     pub fn priority_of_socket(&self) -> Option<u32> {
