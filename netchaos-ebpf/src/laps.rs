@@ -17,7 +17,7 @@ use crate::{
     maps::{self, DEVICE},
     priority,
     skb::Skb,
-    turn::{self, Next, Round, Turn},
+    turn::{self, CUT, DROP, Next, Round},
 };
 
 const UNTOUCHED: i32 = TC_ACT_UNSPEC;
@@ -72,9 +72,7 @@ pub fn netchaos_back(ctx: TcContext) -> i32 {
         // The senders' calls have ended, or see nothing: a redirect is a success, whatever comes
         // behind it (net/core/dev.c, `sch_handle_egress`), and so is a drop to a macvlan's queue
         // (net/core/dev.h, `dev_xmit_complete`).
-        Some(Next {
-            turn: Turn::Drop, ..
-        }) => TC_ACT_SHOT,
+        Some(Next { turn: DROP, .. }) => TC_ACT_SHOT,
         Some(next) => {
             let mark = Mark::new(mark.is_ingress(), next.slot, mark.priority_code());
             lap(&skb, mark, &next)
@@ -93,7 +91,7 @@ fn depart(skb: &Skb<'_>, way: Way) -> Option<i32> {
         Start::Ethernet
     };
     let next = turn::next(skb, start, &Round::first(way))?;
-    if let Turn::Drop = next.turn {
+    if next.turn == DROP {
         return Some(match way {
             Way::In => TC_ACT_SHOT,
             // The local sender would see TC_ACT_SHOT, and tcx takes TC_ACT_STOLEN for "go on"
@@ -113,7 +111,7 @@ fn depart(skb: &Skb<'_>, way: Way) -> Option<i32> {
 #[inline(always)]
 fn lap(skb: &Skb<'_>, mark: Mark, next: &Next) -> i32 {
     let steer: &Steer = next.steer;
-    if let Turn::Cut = next.turn {
+    if next.turn == CUT {
         skb.set_mark(mark.segmenting());
         skb.set_priority(steer.clean());
     } else {

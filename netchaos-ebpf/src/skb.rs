@@ -9,7 +9,7 @@ pub struct Skb<'a>(pub &'a TcContext);
 
 impl Skb<'_> {
     #[inline(always)]
-    fn raw(&self) -> *mut __sk_buff {
+    pub fn raw(&self) -> *mut __sk_buff {
         self.0.as_ptr().cast()
     }
 

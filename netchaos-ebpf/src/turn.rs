@@ -1,8 +1,9 @@
 //! Whose turn it is: the next experiment that wants a packet, and what it does to it.
 
 use aya_ebpf::{
-    bindings::bpf_fib_lookup as FibLookup,
+    bindings::{__sk_buff, bpf_fib_lookup as FibLookup},
     helpers::{bpf_fib_lookup, bpf_get_prandom_u32, bpf_ktime_get_boot_ns},
+    programs::TcContext,
 };
 use netchaos_common::{
     abi::{Commit, Counter, Loss, Mark, SLOTS, Steer},
@@ -52,22 +53,44 @@ impl Round {
             at_device: false,
         }
     }
+
+    /// What the turn of a slot depends on beside its steer.
+    #[inline(always)]
+    fn flags(&self, slot: u32) -> u32 {
+        let mut flags = 0;
+        if let Way::In = self.way {
+            flags |= INGRESS;
+        }
+        if self.at_device {
+            flags |= AT_DEVICE;
+        }
+        if self.cut_for == Some(slot) {
+            flags |= WAS_CUT;
+        }
+        flags
+    }
 }
 
 /// An experiment's turn.
 pub struct Next {
     pub slot: u32,
     pub steer: &'static Steer,
-    pub turn: Turn,
+    /// [`LAP`], [`CUT`] or [`DROP`].
+    pub turn: u32,
 }
 
-pub enum Turn {
-    /// A lap through its band.
-    Lap,
-    /// A lap that cuts the packet into the segments of the wire, before anything else.
-    Cut,
-    Drop,
-}
+/// The packet passes.
+const PASS: u32 = 0;
+/// A lap through the experiment's band.
+pub const LAP: u32 = 1;
+/// A lap that cuts the packet into the segments of the wire, before anything else.
+pub const CUT: u32 = 2;
+pub const DROP: u32 = 3;
+
+/// Flags of [`netchaos_turn`].
+const INGRESS: u32 = 1;
+const AT_DEVICE: u32 = 2;
+const WAS_CUT: u32 = 4;
 
 /// The first of the experiments that are left which does more than let the packet pass.
 #[inline(always)]
@@ -86,48 +109,54 @@ pub fn next(skb: &Skb<'_>, start: Start, round: &Round) -> Option<Next> {
         }
         let slot = slots.trailing_zeros();
         slots &= slots - 1;
-        let steer = STEERS.get(current * SLOTS as u32 + slot)?;
-        if let Some(turn) = turn(skb, round, slot, steer) {
+        let index = current * SLOTS as u32 + slot;
+        let turn = netchaos_turn(skb.raw(), index, round.flags(slot));
+        if turn != PASS {
+            let steer = STEERS.get(index)?;
             return Some(Next { slot, steer, turn });
         }
     }
     None
 }
 
-/// What the experiment in a slot does to the packet; none where it does nothing.
-#[inline(always)]
-fn turn(skb: &Skb<'_>, round: &Round, slot: u32, steer: &Steer) -> Option<Turn> {
+/// What the experiment of a steer does to the packet: [`PASS`], [`LAP`], [`CUT`] or [`DROP`].
+///
+/// A global function: the verifier looks at it once by itself (Linux 5.6), and not once for each
+/// slot and each way to get there.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn netchaos_turn(ctx: *mut __sk_buff, index: u32, flags: u32) -> u32 {
+    let Some(steer) = STEERS.get(index) else {
+        return PASS;
+    };
     // SAFETY: takes nothing, gives a number.
     let now = unsafe { bpf_ktime_get_boot_ns() };
     if steer.ends != 0 && now >= steer.ends {
-        return None;
+        return PASS;
     }
-    let index = Counter::index(slot, matches!(round.way, Way::In));
+    let context = TcContext::new(ctx);
+    let skb = Skb(&context);
+    let counter = Counter::index(index % SLOTS as u32, flags & INGRESS != 0);
     let segments = skb.segments();
-    let was_cut = round.cut_for == Some(slot);
+    let was_cut = flags & WAS_CUT != 0;
     let cut = steer.flags & Steer::SEGMENT != 0 && segments > 1 && !was_cut;
-    let lost = !cut && is_lost(&steer.loss, index);
+    let lost = !cut && is_lost(&steer.loss, counter);
     let has_lap = cut || steer.flags & Steer::BAND != 0;
-    let way = match (lost, round.at_device) {
+    let way = match (lost, flags & AT_DEVICE != 0) {
         (true, true) => steer.lower,
         (false, _) if has_lap => steer.upper,
         _ => 0,
     };
-    if way != 0 && !exists(skb, way) {
-        return None;
+    if way != 0 && !exists(&skb, way) {
+        return PASS;
     }
-    count(
-        index,
-        now,
-        if was_cut { None } else { Some(skb.length()) },
-        segments,
-        lost,
-    );
+    let length = if was_cut { None } else { Some(skb.length()) };
+    count(counter, now, length, segments, lost);
     match (lost, cut, has_lap) {
-        (true, ..) => Some(Turn::Drop),
-        (_, true, _) => Some(Turn::Cut),
-        (_, _, true) => Some(Turn::Lap),
-        _ => None,
+        (true, ..) => DROP,
+        (_, true, _) => CUT,
+        (_, _, true) => LAP,
+        _ => PASS,
     }
 }
 
