@@ -74,9 +74,9 @@ struct MachineArgs {
     /// The VM's memory; files written in the VM live in it
     #[arg(long, value_name = "MB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..))]
     memory: u32,
-    /// Virtual processors
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: u32,
+    /// Virtual processors [default: 2 with KVM; 1 with emulation, where more than one make Linux oops now and then]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: Option<u32>,
     /// Use this netchaos instead of building one
     #[arg(long, value_name = "FILE")]
     netchaos: Option<PathBuf>,

@@ -36,8 +36,8 @@ pub struct Options {
     pub accel: Choice,
     /// The VM's memory in MB. Files that are written in the VM live in it.
     pub memory_mb: u32,
-    /// Virtual processors.
-    pub cpus: u32,
+    /// Virtual processors; none: as many as [suit](accel::Accel::default_cpus) the accelerator.
+    pub cpus: Option<u32>,
 }
 
 impl Default for Options {
@@ -45,7 +45,7 @@ impl Default for Options {
         Self {
             accel: Choice::Auto,
             memory_mb: 2048,
-            cpus: 2,
+            cpus: None,
         }
     }
 }
@@ -164,7 +164,8 @@ fn run_as_root(
             "--memory",
             &options.memory_mb.to_string(),
         ])
-        .args(["--cpus", &options.cpus.to_string(), "--"])
+        .args(options.cpus.map(|cpus| format!("--cpus={cpus}")))
+        .arg("--")
         .args(&request.command)
         .stdout(Stdio::piped());
     let mut child = command

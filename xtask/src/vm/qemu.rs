@@ -267,9 +267,8 @@ fn qemu(
     console: RawFd,
     initrd: RawFd,
 ) -> Command {
-    let Options {
-        memory_mb, cpus, ..
-    } = parts.options;
+    let memory_mb = parts.options.memory_mb;
+    let cpus = parts.options.cpus.unwrap_or(accel.default_cpus());
     let (accel, cpu) = match accel {
         Accel::Kvm => ("kvm", "host"),
         Accel::Tcg => ("tcg,thread=multi", "max"),
