@@ -163,19 +163,21 @@ impl Vm {
                     return Ok(code);
                 }
                 Ok(Ok(frame)) => bail!("the VM says {frame:?} while the command runs"),
-                Ok(Err(error)) => return Err(error.context(self.lost("is lost"))),
+                Ok(Err(error)) => return Err(error.context(self.lost("it speaks no sense"))),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(anyhow!(self.lost("ended while the command ran")));
+                    return Err(anyhow!(self.lost("QEMU ended while the command ran")));
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(anyhow!(self.lost("was ended: the command took too long")));
+                    return Err(anyhow!(
+                        self.lost("it was ended, since the command took too long")
+                    ));
                 }
             }
         }
     }
 
     fn lost(&self, how: &str) -> String {
-        format!("the VM {how}\n{}", self.last_words())
+        format!("the VM was lost: {how}\n{}", self.last_words())
     }
 
     /// The end of what kernel, QEMU and virtiofsd said.
