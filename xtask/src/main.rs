@@ -140,6 +140,7 @@ fn run(task: Task) -> Result<ExitCode> {
 
 fn run_vm(ctx: &Ctx, args: VmArgs) -> Result<ExitCode> {
     let netchaos = args.machine.netchaos(ctx)?;
+    let programs = vm::ready(ctx)?;
     let kernel = Kernel::named(ctx, &args.kernel)?;
     let request = vm::Request {
         command: args.command,
@@ -148,6 +149,7 @@ fn run_vm(ctx: &Ctx, args: VmArgs) -> Result<ExitCode> {
     };
     let code = vm::run(
         ctx,
+        &programs,
         &kernel,
         &args.machine.options(),
         &request,

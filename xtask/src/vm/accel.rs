@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -103,9 +104,13 @@ fn plan(choice: Choice, known: Option<Accel>, has_kvm: bool) -> Vec<Attempt> {
     }
 }
 
+/// Two VMs may find it out at the same time.
+static KEEPING: Mutex<()> = Mutex::new(());
+
 /// Keeps what `auto` has found out, until the machine boots again.
 pub fn boot_worked(ctx: &Ctx, choice: Choice, accel: Accel) {
     let Some(boot) = boot_id() else { return };
+    let _one_at_a_time = KEEPING.lock();
     if choice != Choice::Auto || known(ctx) == Some(accel) {
         return;
     }
