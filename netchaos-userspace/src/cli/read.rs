@@ -172,7 +172,11 @@ fn picture(shown: &Shown) -> String {
             state(listed)
         ),
         format!("fault       {}", fault(&listed.spec)),
-        format!("{:<12}{}", listed.spec.direction.to_string(), targets(&listed.spec)),
+        format!(
+            "{:<12}{}",
+            listed.spec.direction.to_string(),
+            targets(&listed.spec)
+        ),
     ];
     if !listed.spec.except.is_empty() {
         let except: Vec<_> = listed.spec.except.iter().map(ToString::to_string).collect();

@@ -85,14 +85,9 @@ impl Plan {
         keys.sort_unstable_by_key(|(key, _)| *key);
         let mut entries: Vec<_> = keys
             .iter()
-            .map(|(key, wants)| {
-                let map = match key {
-                    Key::Host(_) => "HOSTS",
-                    Key::Prefix(_) => "PREFIXES",
-                };
-                entry(map, key.to_string(), wants)
-            })
+            .map(|(key, wants)| entry(key.map(), key.to_string(), wants))
             .collect();
+        entries.extend(conditions(&planned.laid));
         if desired.tables.all != Wants::default() {
             entries.push(entry(
                 "COMMITS",
@@ -121,9 +116,7 @@ impl Plan {
 
     /// The same as a picture.
     pub fn picture(&self) -> String {
-        let mut lines = vec![
-            format!("device {}", self.device),
-        ];
+        let mut lines = vec![format!("device {}", self.device)];
         for (is_needed, hook) in [(self.egress, "egress"), (self.ingress, "ingress")] {
             if is_needed {
                 lines.push(format!("├─ {hook}: netchaos_{hook}, first in line"));
@@ -197,7 +190,8 @@ const LONGEST_LIST: usize = 40;
 
 /// The qdiscs of an experiment.
 fn qdiscs(laid: &Laid) -> String {
-    laid.chain().map_or_else(String::new, |chain| chain.to_string())
+    laid.chain()
+        .map_or_else(String::new, |chain| chain.to_string())
 }
 
 /// What the program does with an experiment's packets before they reach a qdisc.
@@ -223,4 +217,30 @@ fn program(laid: &Laid) -> Option<String> {
             percent(good)
         )),
     }
+}
+
+/// What the experiments ask of ports and protocols, an entry per range.
+fn conditions(laid: &[Laid]) -> Vec<PlannedEntry> {
+    let mut all = Vec::new();
+    for laid in laid {
+        let mut add = |map, key: String| {
+            all.push(PlannedEntry {
+                map,
+                key,
+                want: vec![laid.experiment.name.clone()],
+                except: Vec::new(),
+            });
+        };
+        let rule = &laid.experiment.rule;
+        if !rule.ports.are_any() {
+            add("REMOTE_PORTS", rule.ports.to_string());
+        }
+        if !rule.local_ports.are_any() {
+            add("LOCAL_PORTS", rule.local_ports.to_string());
+        }
+        for protocol in &rule.protocols {
+            add("PROTOCOLS", protocol.to_string());
+        }
+    }
+    all
 }

@@ -38,7 +38,12 @@ pub fn fault(spec: &Experiment) -> String {
             format!("loss in runs, {} to {}", chain.worsen, chain.recover)
         }
     }));
-    words.extend(fault.duplicate.as_ref().map(|c| share("duplicate", c.percent)));
+    words.extend(
+        fault
+            .duplicate
+            .as_ref()
+            .map(|c| share("duplicate", c.percent)),
+    );
     words.extend(fault.corrupt.as_ref().map(|c| share("corrupt", c.percent)));
     words.extend(fault.rate.map(|rate| format!("rate {rate}")));
     let bandwidth = fault.bandwidth.as_ref();
@@ -117,12 +122,7 @@ pub fn hit_lines(listed: &Listed, queue: Option<&QueueReport>) -> Vec<String> {
         };
         lines.push(format!(
             "qdisc       {} at {} of {}: {} let through, {} {dropped}, {} waiting",
-            queue.qdiscs,
-            queue.class,
-            queue.device,
-            queue.sent,
-            queue.dropped,
-            queue.queued
+            queue.qdiscs, queue.class, queue.device, queue.sent, queue.dropped, queue.queued
         ));
     }
     lines

@@ -156,7 +156,8 @@ impl Site {
                 }
                 Some(Seat::Clsact(filter)) => {
                     let filters = netlink.filters(device.as_device()).await?;
-                    let is_it = |found: &Filter| (found.hook, found.handle) == (hook, filter.handle);
+                    let is_it =
+                        |found: &Filter| (found.hook, found.handle) == (hook, filter.handle);
                     filters.iter().any(is_it)
                 }
                 None => false,

@@ -10,11 +10,11 @@ use super::{
     ours::{Clsact, Own, Role, Seats, is_own_filter},
 };
 use crate::{
+    experiment::Direction,
     kernel::{
         bpf::{self, Entry as _, Maps},
         netlink::{Filter, Link, Netlink, Qdisc},
     },
-    experiment::Direction,
     plan::{Band, CLEAN, Laid, PRIO, PRIO_HANDLE},
     qdisc::{Chain, ClassId},
 };

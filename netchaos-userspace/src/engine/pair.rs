@@ -97,7 +97,10 @@ impl Site {
         pair: u8,
         cuts: bool,
     ) -> Result<(), Error> {
-        let upper = self.pairs.get_mut(&pair).and_then(|pair| pair.upper.as_mut());
+        let upper = self
+            .pairs
+            .get_mut(&pair)
+            .and_then(|pair| pair.upper.as_mut());
         let Some(upper) = upper else { return Ok(()) };
         if cuts != (upper.gso_max_segs == 1) {
             let most = if cuts { 1 } else { MOST_SEGMENTS };

@@ -1,14 +1,18 @@
 //! Experiments that last as long as this process: laid, kept up with the names of their targets,
 //! and taken away at the end.
 
-use std::{collections::{BTreeMap, BTreeSet}, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep_until},
 };
 
-use super::{Session, edit::names_in, error::Error, Effect, Laying};
+use super::{Effect, Laying, Session, edit::names_in, error::Error};
 use crate::names;
 
 /// Name servers are not asked more often than this, however short a record's time to live is.

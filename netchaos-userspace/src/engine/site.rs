@@ -167,7 +167,8 @@ impl Site {
     /// Whether the programs that use the maps are within reach, wherever one is needed.
     fn is_attached(&self, desired: &Desired) -> bool {
         let sits = |(hook, is_needed): (Hook, bool)| !is_needed || self.seats.at(hook).is_some();
-        hooks(desired).into_iter().all(sits) && self.pairs.values().any(|pair| pair.filter.is_some())
+        hooks(desired).into_iter().all(sits)
+            && self.pairs.values().any(|pair| pair.filter.is_some())
     }
 
     /// Tables and steers, with the switch at their end.
@@ -279,7 +280,9 @@ impl Site {
                 .filter(|(band, _)| !desired.bands.contains_key(band));
             for (_, found) in left_over {
                 // What hangs below goes with it.
-                netlink.delete_qdisc(self.upper(*number)?, &found.top).await?;
+                netlink
+                    .delete_qdisc(self.upper(*number)?, &found.top)
+                    .await?;
             }
         }
         Ok(())
@@ -304,7 +307,8 @@ impl Site {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
         let commit = tables::current(maps)?;
-        if (commit.out, commit.into, commit.all) != (desired.out, desired.into, desired.tables.all) {
+        if (commit.out, commit.into, commit.all) != (desired.out, desired.into, desired.tables.all)
+        {
             return Err(Error::ReadBack("another commit is in force".into()));
         }
         Ok(())

@@ -105,7 +105,12 @@ fn each(fault: &Fault) -> Vec<String> {
         ];
     }
     let mut all = Vec::new();
-    all.extend(fault.loss.as_ref().map(|loss| lost(loss, fault.strict_compat)));
+    all.extend(
+        fault
+            .loss
+            .as_ref()
+            .map(|loss| lost(loss, fault.strict_compat)),
+    );
     all.extend(fault.delay.as_ref().map(delayed));
     if let Some(reorder) = &fault.reorder {
         let which = match reorder.gap {
@@ -157,7 +162,10 @@ fn lost(loss: &Loss, strict: bool) -> String {
             } else {
                 // The mean stay in the bad state of the chain, in packets.
                 let recover = (1.0 - percent.get() / 100.0) * (1.0 - correlation.get() / 100.0);
-                format!("in runs of {:.1} packets on average", 1.0 / recover.max(0.001))
+                format!(
+                    "in runs of {:.1} packets on average",
+                    1.0 / recover.max(0.001)
+                )
             };
             format!("{percent} are lost without a word, {how}.")
         }

@@ -154,7 +154,11 @@ pub fn desired(laid: &[Laid]) -> Desired {
         desired
             .bands
             .extend(laid.chain().map(|chain| (laid.band(), chain)));
-        let live = if laid.experiment.paused { 0 } else { laid.bit() };
+        let live = if laid.experiment.paused {
+            0
+        } else {
+            laid.bit()
+        };
         if laid.experiment.direction != Direction::From {
             desired.egress = true;
             desired.out |= live;

@@ -10,7 +10,10 @@ fn explained(body: &str) -> Explanation {
 #[test]
 fn a_delay_of_one_way_is_paid_once_a_round_trip() {
     let said = explained("to: [10.0.0.1]\nfault: {delay: {latency: 50ms}}");
-    assert_eq!(said.packets, ["Packets to 10.0.0.1 that leave through eth0."]);
+    assert_eq!(
+        said.packets,
+        ["Packets to 10.0.0.1 that leave through eth0."]
+    );
     assert_eq!(said.each, ["It is delayed by 50ms."]);
     assert!(said.meaning[0].contains("takes 50ms more"), "{said:?}");
     assert!(said.meaning[1].contains("handshake is one round trip: 50ms more"));
@@ -33,7 +36,9 @@ fn a_correlated_loss_keeps_its_rate_and_says_how_long_its_runs_are() {
     assert!(said.each[0].contains("runs of 1.5 packets"), "{said:?}");
     assert!(said.meaning[0].contains("10.000%"), "{said:?}");
     assert!(said.differences.iter().any(|text| text.contains("1.8%")));
-    let strict = explained("to: [10.0.0.1]\nfault: {loss: {percent: 10%, correlation: 25%}, strictCompat: true}");
+    let strict = explained(
+        "to: [10.0.0.1]\nfault: {loss: {percent: 10%, correlation: 25%}, strictCompat: true}",
+    );
     assert!(strict.each[0].contains("far less"), "{strict:?}");
 }
 
@@ -41,6 +46,9 @@ fn a_correlated_loss_keeps_its_rate_and_says_how_long_its_runs_are() {
 fn all_traffic_names_what_is_spared() {
     let said = explained("allTraffic: true\nfault: {partition: true}");
     let spared = said.packets.last().unwrap();
-    assert_eq!(spared, "ARP, IPv6 neighbour discovery, DHCP pass untouched.");
+    assert_eq!(
+        spared,
+        "ARP, IPv6 neighbour discovery, DHCP pass untouched."
+    );
     assert!(said.meaning[0].contains("hangs"));
 }
