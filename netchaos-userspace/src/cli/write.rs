@@ -51,7 +51,8 @@ pub fn apply(apply: args::Apply) -> Result<(), Failure> {
     let mut experiments: Vec<Experiment> = Vec::new();
     let mut problems = Vec::new();
     for file in &apply.files {
-        match read(file).and_then(|text| manifest::read(name_of(file), &text)) {
+        let document = |text: String| manifest::read(name_of(file), &text, apply.strict_compat);
+        match read(file).and_then(document) {
             Ok(documents) => {
                 for document in documents {
                     for text in &document.notes {
