@@ -28,6 +28,8 @@ pub enum Command {
     Add(Add),
     /// Change an experiment's fault in place; what is not mentioned stays
     Change(Change),
+    /// Say in words and as the tree what experiments do, or would do
+    Explain(Explain),
     /// List the experiments of a place
     List(List),
     /// Show one experiment: what was asked for, what the kernel holds, what it has hit
@@ -165,6 +167,22 @@ pub struct Change {
     pub fault: Fault,
     #[command(flatten)]
     pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Name of an experiment that is there
+    #[arg(conflicts_with = "files", required_unless_present = "files")]
+    pub name: Option<String>,
+    /// Manifests; "-" is stdin
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
+    pub files: Vec<String>,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub device: Device,
     #[command(flatten)]
     pub output: Output,
 }

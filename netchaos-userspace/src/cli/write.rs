@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     engine::{self, Effect, Healed, Laying},
-    experiment::{Experiment, Invalid, Problem, Problems, manifest},
+    experiment::{
+        Experiment, Invalid, Problem, Problems,
+        manifest::{self, Document},
+    },
     place::{self, Place, Where},
 };
 
@@ -48,43 +51,59 @@ fn say(format: args::Format, effects: Vec<(String, Effect)>) -> Result<(), Failu
 }
 
 pub fn apply(apply: args::Apply) -> Result<(), Failure> {
-    let mut experiments: Vec<Experiment> = Vec::new();
-    let mut problems = Vec::new();
-    for file in &apply.files {
-        match read(file).and_then(|text| manifest::read(name_of(file), &text)) {
-            Ok(documents) => {
-                for document in documents {
-                    for text in &document.notes {
-                        note(&format!("{}: {text}", document.experiment.name));
-                    }
-                    let twice = |other: &Experiment| other.name == document.experiment.name;
-                    if experiments.iter().any(twice) {
-                        problems.push(Problem {
-                            file: Some(name_of(file).into()),
-                            line: None,
-                            field: "name".into(),
-                            invalid: Invalid::value(
-                                &document.experiment.name,
-                                "stands in another file too",
-                                "a name of its own for each experiment",
-                            ),
-                        });
-                    }
-                    experiments.push(document.experiment);
-                }
-            }
-            Err(Problems(more)) => problems.extend(more),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(Failure::manifest(Problems(problems)));
-    }
+    let experiments = read_with_notes(&apply.files)?;
     let laying = Laying {
         experiments,
         device: apply.device.device,
         may_change: true,
     };
     lay(&apply.place, laying, apply.dry_run, apply.output.output)
+}
+
+/// The experiments of manifests; what is worth a word is said.
+fn read_with_notes(files: &[String]) -> Result<Vec<Experiment>, Failure> {
+    let mut experiments = Vec::new();
+    for document in read_all(files)? {
+        for text in &document.notes {
+            note(&format!("{}: {text}", document.experiment.name));
+        }
+        experiments.push(document.experiment);
+    }
+    Ok(experiments)
+}
+
+/// The documents of manifests, or all that is wrong with them.
+pub fn read_all(files: &[String]) -> Result<Vec<Document>, Failure> {
+    let mut all: Vec<Document> = Vec::new();
+    let mut problems = Vec::new();
+    for file in files {
+        match read(file).and_then(|text| manifest::read(name_of(file), &text)) {
+            Ok(documents) => {
+                for document in documents {
+                    let name = &document.experiment.name;
+                    if all.iter().any(|other| other.experiment.name == *name) {
+                        problems.push(Problem {
+                            file: Some(name_of(file).into()),
+                            line: None,
+                            field: "name".into(),
+                            invalid: Invalid::value(
+                                name,
+                                "stands in another file too",
+                                "a name of its own for each experiment",
+                            ),
+                        });
+                    }
+                    all.push(document);
+                }
+            }
+            Err(Problems(more)) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() {
+        Ok(all)
+    } else {
+        Err(Failure::manifest(Problems(problems)))
+    }
 }
 
 fn name_of(file: &str) -> &str {

@@ -253,6 +253,20 @@ impl Maps {
         Ok(())
     }
 
+    /// Makes a slot go on with what another one has hit so far.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn copy_counter(&mut self, from: u32, to: u32) -> Result<(), Error> {
+        for ingress in [false, true] {
+            let counter = self.counter(from, ingress)?;
+            self.counters
+                .set(Counter::index(to, ingress), on_one_cpu(counter)?, 0)
+                .map_err(|error| Error::new("write the map COUNTERS", error))?;
+        }
+        Ok(())
+    }
+
     /// Clears what the programs keep of a slot: its counters, and where its chains of losses are.
     ///
     /// # Errors
