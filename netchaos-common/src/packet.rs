@@ -208,10 +208,11 @@ fn transport<B: Bytes + ?Sized>(bytes: &B, at: usize, way: Way, packet: &mut Pac
     let protocol = packet.protocol;
     if protocol == IpProto::Ipv6Icmp as u8 {
         // RFC 4861: router and neighbour solicitation and advertisement, redirect.
-        if let Some([kind]) = bytes.load::<1>(at + offset_of!(Icmpv6Hdr, type_)) {
-            if packet.family == IPV6 && (133..=137).contains(&kind) {
-                packet.vital = Vital::Nd;
-            }
+        if let Some([kind]) = bytes.load::<1>(at + offset_of!(Icmpv6Hdr, type_))
+            && packet.family == IPV6
+            && (133..=137).contains(&kind)
+        {
+            packet.vital = Vital::Nd;
         }
         return;
     }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use netchaos_common::{
     abi::{Mark, Steer},
-    packet::{Start, Way},
+    packet::Way,
 };
 use network_types::eth::EthHdr;
 
@@ -67,8 +67,7 @@ pub fn netchaos_back(ctx: TcContext) -> i32 {
         maps::hold_state();
         return TC_ACT_SHOT;
     }
-    let round = Round::after(mark);
-    match turn::next(&skb, Start::Ethernet, &round) {
+    match turn::next(&skb, &Round::after(mark)) {
         // The senders' calls have ended, or see nothing: a redirect is a success, whatever comes
         // behind it (net/core/dev.c, `sch_handle_egress`), and so is a drop to a macvlan's queue
         // (net/core/dev.h, `dev_xmit_complete`).
@@ -85,12 +84,11 @@ pub fn netchaos_back(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn depart(skb: &Skb<'_>, way: Way) -> Option<i32> {
     let device = DEVICE.get(0)?;
-    let start = if device.layer3 != 0 {
-        Start::Network(skb.protocol())
-    } else {
-        Start::Ethernet
+    let network = match device.layer3 {
+        0 => 0,
+        _ => skb.protocol().into(),
     };
-    let next = turn::next(skb, start, &Round::first(way))?;
+    let next = turn::next(skb, &Round::first(way, network))?;
     if next.turn == DROP {
         return Some(match way {
             Way::In => TC_ACT_SHOT,

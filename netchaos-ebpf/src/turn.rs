@@ -26,16 +26,19 @@ pub struct Round {
     /// The slot for which the packet has just been cut into segments.
     cut_for: Option<u32>,
     at_device: bool,
+    /// EtherType (network order) of a packet that starts with it; 0 where it starts with Ethernet.
+    network: u32,
 }
 
 impl Round {
     #[inline(always)]
-    pub const fn first(way: Way) -> Self {
+    pub const fn first(way: Way, network: u32) -> Self {
         Self {
             way,
             left: u64::MAX,
             cut_for: None,
             at_device: true,
+            network,
         }
     }
 
@@ -51,12 +54,12 @@ impl Round {
             },
             cut_for: mark.is_segmenting().then(|| mark.slot()),
             at_device: false,
+            network: 0,
         }
     }
 
-    /// What the turn of a slot depends on beside its steer.
     #[inline(always)]
-    fn flags(&self, slot: u32) -> u32 {
+    fn flags(&self, slot: Option<u32>) -> u32 {
         let mut flags = 0;
         if let Way::In = self.way {
             flags |= INGRESS;
@@ -64,7 +67,7 @@ impl Round {
         if self.at_device {
             flags |= AT_DEVICE;
         }
-        if self.cut_for == Some(slot) {
+        if slot.is_some() && self.cut_for == slot {
             flags |= WAS_CUT;
         }
         flags
@@ -87,21 +90,18 @@ pub const LAP: u32 = 1;
 pub const CUT: u32 = 2;
 pub const DROP: u32 = 3;
 
-/// Flags of [`netchaos_turn`].
+/// Flags of [`netchaos_wanted`] and [`netchaos_turn`].
 const INGRESS: u32 = 1;
 const AT_DEVICE: u32 = 2;
+/// The packet has just been cut for this slot.
 const WAS_CUT: u32 = 4;
 
 /// The first of the experiments that are left which does more than let the packet pass.
 #[inline(always)]
-pub fn next(skb: &Skb<'_>, start: Start, round: &Round) -> Option<Next> {
+pub fn next(skb: &Skb<'_>, round: &Round) -> Option<Next> {
     let current = *CURRENT.get(0)? & 1;
-    let commit: &Commit = COMMITS.get(current)?;
-    if commit.out | commit.into == 0 {
-        return None;
-    }
-    let packet = packet::parse(skb, start, round.way)?;
-    let mut slots = matching::wanted(&Maps, commit, &packet, round.way) & round.left;
+    let mut slots =
+        netchaos_wanted(skb.raw(), current, round.network, round.flags(None)) & round.left;
     // Counted, since the verifier must see an end.
     for _ in 0..SLOTS {
         if slots == 0 {
@@ -110,7 +110,7 @@ pub fn next(skb: &Skb<'_>, start: Start, round: &Round) -> Option<Next> {
         let slot = slots.trailing_zeros();
         slots &= slots - 1;
         let index = current * SLOTS as u32 + slot;
-        let turn = netchaos_turn(skb.raw(), index, round.flags(slot));
+        let turn = netchaos_turn(skb.raw(), index, round.flags(Some(slot)));
         if turn != PASS {
             let steer = STEERS.get(index)?;
             return Some(Next { slot, steer, turn });
@@ -119,10 +119,41 @@ pub fn next(skb: &Skb<'_>, start: Start, round: &Round) -> Option<Next> {
     None
 }
 
-/// What the experiment of a steer does to the packet: [`PASS`], [`LAP`], [`CUT`] or [`DROP`].
+/// The slots that want the packet by the given commit, a bit each. `network` is [`Round::network`].
 ///
-/// A global function: the verifier looks at it once by itself (Linux 5.6), and not once for each
-/// slot and each way to get there.
+/// A global function, as is [`netchaos_turn`]: the verifier looks at it once by itself (Linux 5.6),
+/// and not once for each slot and each way to get there.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn netchaos_wanted(
+    ctx: *mut __sk_buff,
+    commit: u32,
+    network: u32,
+    flags: u32,
+) -> u64 {
+    let Some(commit) = COMMITS.get(commit) else {
+        return 0;
+    };
+    if commit.out | commit.into == 0 {
+        return 0;
+    }
+    let start = match network {
+        0 => Start::Ethernet,
+        ether_type => Start::Network(ether_type as u16),
+    };
+    let way = if flags & INGRESS != 0 {
+        Way::In
+    } else {
+        Way::Out
+    };
+    let context = TcContext::new(ctx);
+    match packet::parse(&Skb(&context), start, way) {
+        Some(packet) => matching::wanted(&Maps, commit, &packet, way),
+        None => 0,
+    }
+}
+
+/// What the experiment of a steer does to the packet: [`PASS`], [`LAP`], [`CUT`] or [`DROP`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn netchaos_turn(ctx: *mut __sk_buff, index: u32, flags: u32) -> u32 {

@@ -76,3 +76,6 @@ impl Step {
         Wants { want, except }
     }
 }
+
+#[cfg(test)]
+mod tests;
