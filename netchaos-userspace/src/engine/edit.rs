@@ -7,7 +7,7 @@ use std::{
 
 use super::{Session, draft::Draft, error::Error};
 use crate::{
-    experiment::{Experiment, Fault, Peer, Target, Targets},
+    experiment::{Experiment, Fault, Peer, Problems, Target, Targets},
     names,
     plan::Laid,
 };
@@ -62,16 +62,8 @@ impl Session<'_> {
         let addresses = self.addresses_of(&laying.experiments).await?;
         let mut draft = self.draft().await?;
         self.place_all(&mut draft, &laying, &addresses).await?;
-        let name = |ifindex| {
-            let link = draft
-                .observed
-                .links
-                .iter()
-                .find(|link| link.index == ifindex);
-            link.map_or_else(String::new, |link| link.name.clone())
-        };
         let planned = draft.new.iter().map(|(ifindex, laid)| Planned {
-            device: name(*ifindex),
+            device: draft.name_of(*ifindex),
             ifindex: *ifindex,
             laid: laid.iter().filter(|laid| !laid.going).cloned().collect(),
         });
@@ -81,16 +73,17 @@ impl Session<'_> {
     /// Changes an experiment's fault in place. Gives back what is worth a word about the new one.
     ///
     /// # Errors
-    /// There is no such experiment, or as the module says.
+    /// There is no such experiment, the change does not fit its fault, or as the module says.
     pub async fn change(
         &self,
         name: &str,
-        change: impl FnOnce(&mut Fault),
+        change: impl FnOnce(&mut Fault) -> Result<(), Problems>,
     ) -> Result<(Effect, Vec<String>), Error> {
         let mut notes = Vec::new();
         let effect = self
             .edit(name, |laid| {
-                change(&mut laid.experiment.fault);
+                change(&mut laid.experiment.fault)
+                    .map_err(|problems| Error::Refused(problems.to_string()))?;
                 notes = laid.experiment.notes();
                 Ok(())
             })
@@ -112,10 +105,26 @@ impl Session<'_> {
             new.retain(|target| seen.insert(*target));
             list.extend(new.into_iter().cloned());
             for (name, found) in addresses {
-                let kept = laid.addresses.entry(name).or_default();
-                kept.extend(found);
-                kept.sort_unstable();
-                kept.dedup();
+                add_known(laid, name, found);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Aims an experiment at further addresses of a name among its targets.
+    ///
+    /// # Errors
+    /// As [`Session::change`].
+    pub(super) async fn add_addresses(
+        &self,
+        experiment: &str,
+        name: &str,
+        addresses: &[IpAddr],
+    ) -> Result<Effect, Error> {
+        self.edit(experiment, |laid| {
+            if names_in(&laid.experiment).any(|used| used == name) {
+                add_known(laid, name.to_owned(), addresses.to_vec());
             }
             Ok(())
         })
@@ -216,14 +225,11 @@ impl Session<'_> {
     ) -> Result<Effect, Error> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
-        let laid = draft.find(name)?;
-        let before = laid.clone();
-        edit(laid)?;
-        let effect = if *laid == before {
-            Effect::Unchanged
-        } else {
-            Effect::Changed
-        };
+        let before = draft.find(name)?.clone();
+        let mut after = before.clone();
+        edit(&mut after)?;
+        let device = draft.device_of(name).unwrap_or_default();
+        let effect = draft.settle(device, &before, after)?;
         self.carry_out(draft, false).await?;
         Ok(effect)
     }
@@ -294,6 +300,14 @@ fn target_list(laid: &mut Laid) -> Result<&mut Vec<Target>, Error> {
     }
 }
 
+/// What a name has stood for stays, since connections to it live on.
+fn add_known(laid: &mut Laid, name: String, addresses: Vec<IpAddr>) {
+    let kept = laid.addresses.entry(name).or_default();
+    kept.extend(addresses);
+    kept.sort_unstable();
+    kept.dedup();
+}
+
 fn name_of(target: &Target) -> Option<&str> {
     match &target.peer {
         Peer::Name(name) => Some(name.as_str()),
@@ -301,7 +315,7 @@ fn name_of(target: &Target) -> Option<&str> {
     }
 }
 
-fn names_in(experiment: &Experiment) -> impl Iterator<Item = &str> {
+pub(super) fn names_in(experiment: &Experiment) -> impl Iterator<Item = &str> {
     let list = match &experiment.targets {
         Targets::List(list) => list.as_slice(),
         Targets::AllTraffic => &[],
