@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Counters of one direction.
+/// Counters of one direction; zero where that is not asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Way {
     /// Packets that the experiment matched, a GSO packet counting once.
@@ -19,7 +19,7 @@ pub struct Way {
 pub struct Counted {
     pub to: Way,
     pub from: Way,
-    /// Packets that the queue had no room for.
+    /// Packets that the queue had no room for; zero where there is no queue.
     pub queue_dropped: u64,
 }
 
@@ -28,27 +28,25 @@ impl Counted {
     /// When the document has no such counters.
     #[track_caller]
     pub fn of(show: &Value) -> Self {
-        let way = |name: &str| {
-            let way = &show["counters"][name];
-            let number = |field: &str| number(&way[field], field, show);
-            Way {
-                packets: number("packets"),
-                bytes: number("bytes"),
-                segments: number("segments"),
-                dropped: number("dropped"),
-            }
+        let number = |value: &Value| {
+            value
+                .as_u64()
+                .unwrap_or_else(|| panic!("a counter is missing in {show:#}"))
         };
+        let way = |way: &Value| Way {
+            packets: number(&way["packets"]),
+            bytes: number(&way["bytes"]),
+            segments: number(&way["segments"]),
+            dropped: number(&way["dropped"]),
+        };
+        let is_there = |field: &&Value| !field.is_null();
+        let [to, from, queue] =
+            ["to", "from", "queue"].map(|field| Some(&show[field]).filter(is_there));
+        assert!(to.or(from).is_some(), "no counters in {show:#}");
         Self {
-            to: way("to"),
-            from: way("from"),
-            queue_dropped: number(&show["queue"]["dropped"], "queue.dropped", show),
+            to: to.map(way).unwrap_or_default(),
+            from: from.map(way).unwrap_or_default(),
+            queue_dropped: queue.map_or(0, |queue| number(&queue["dropped"])),
         }
     }
-}
-
-#[track_caller]
-fn number(value: &Value, field: &str, show: &Value) -> u64 {
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("no {field} in {show:#}"))
 }

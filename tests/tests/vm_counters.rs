@@ -47,8 +47,14 @@ fn show_counts_each_direction_apart_and_says_in_words_when_nothing_matched() {
             .says(&["70", "30", "dropped"]);
         lab.netchaos("show idle").ok().says(&["no packet matched"]);
         let list = lab.netchaos("list -o json").ok().json();
-        assert_eq!(list[0]["packets"], 100, "{list}");
-        assert!(list[0]["lastPacketAgo"].as_f64() > Some(0.0), "{list}");
-        assert!(list[1]["lastPacketAgo"].is_null(), "{list}");
+        assert_eq!(
+            (&list[0]["to"]["packets"], &list[0]["from"]["packets"]),
+            (&70.into(), &30.into())
+        );
+        assert!(
+            list[0]["from"]["lastPacketAgo"].as_f64() > Some(0.0),
+            "{list}"
+        );
+        assert!(list[1]["to"]["lastPacketAgo"].is_null(), "{list}");
     });
 }
