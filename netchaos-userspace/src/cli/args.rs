@@ -122,7 +122,7 @@ pub struct Add {
     /// Name of the experiment, unique in its place
     pub name: String,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub aim: Aim,
     /// End it by itself after so long, such as 10m
@@ -144,7 +144,7 @@ pub struct Change {
     /// Name of the experiment
     pub name: String,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]
