@@ -55,18 +55,48 @@ pub enum Way {
 pub struct Packet {
     /// The peer's address, network order; IPv4 in the first four bytes.
     pub peer: [u8; 16],
-    /// [`IPV4`] or [`IPV6`].
+    /// [`IPV4`] or [`IPV6`]; 0 for ARP, which has no address that could be matched.
     pub family: u16,
+    /// Protocol of IP (IANA), in IPv6 the last next-header that could be read; later fragments
+    /// have it as well.
+    pub protocol: u8,
     /// Whether there is a port: in TCP, UDP and SCTP, apart from later fragments. No `Option`,
     /// whose value is not written where there is none: a verifier before 6.12 refuses to copy it.
     pub has_port: bool,
     /// The peer's port, host order.
     pub port: u16,
-    /// Neighbour discovery and DHCP: only a rule that names their port may touch them.
-    pub vital: bool,
+    /// The other end's, at the place.
+    pub local_port: u16,
+    pub vital: Vital,
 }
 
-/// None where the packet is not IP, or too short to have an address.
+/// What a network cannot live without: touched only by experiments that name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vital {
+    No,
+    /// Address resolution, RFC 826.
+    Arp,
+    /// Neighbour discovery, RFC 4861.
+    Nd,
+    /// RFC 2131, RFC 8415.
+    Dhcp,
+}
+
+impl Packet {
+    const fn new(peer: [u8; 16], family: u16, protocol: u8) -> Self {
+        Self {
+            peer,
+            family,
+            protocol,
+            has_port: false,
+            port: 0,
+            local_port: 0,
+            vital: Vital::No,
+        }
+    }
+}
+
+/// None where the packet is neither IP nor ARP, or too short to have an address.
 #[inline(always)]
 pub fn parse<B: Bytes + ?Sized>(bytes: &B, start: Start, way: Way) -> Option<Packet> {
     let (offset, ether_type) = match start {
@@ -77,6 +107,11 @@ pub fn parse<B: Bytes + ?Sized>(bytes: &B, start: Start, way: Way) -> Option<Pac
         ipv4(bytes, offset, way)
     } else if ether_type == EtherType::Ipv6 as u16 {
         ipv6(bytes, offset, way)
+    } else if ether_type == EtherType::Arp as u16 {
+        Some(Packet {
+            vital: Vital::Arp,
+            ..Packet::new([0; 16], 0, 0)
+        })
     } else {
         None
     }
@@ -108,13 +143,8 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, offset: usize, way: Way) -> Option<Packet>
         Way::Out => offset_of!(Ipv4Hdr, dst_addr),
         Way::In => offset_of!(Ipv4Hdr, src_addr),
     };
-    let mut packet = Packet {
-        peer: [0; 16],
-        family: IPV4,
-        has_port: false,
-        port: 0,
-        vital: false,
-    };
+    let protocol = header[offset_of!(Ipv4Hdr, proto)];
+    let mut packet = Packet::new([0; 16], IPV4, protocol);
     packet.peer[0] = header[at];
     packet.peer[1] = header[at + 1];
     packet.peer[2] = header[at + 2];
@@ -123,8 +153,7 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, offset: usize, way: Way) -> Option<Packet>
     let frags = offset_of!(Ipv4Hdr, frags);
     let fragment_offset = u16::from_be_bytes([header[frags], header[frags + 1]]) & 0x1fff;
     if header_length >= Ipv4Hdr::LEN && fragment_offset == 0 {
-        let protocol = header[offset_of!(Ipv4Hdr, proto)];
-        transport(bytes, offset + header_length, protocol, way, &mut packet);
+        transport(bytes, offset + header_length, way, &mut packet);
     }
     Some(packet)
 }
@@ -142,32 +171,26 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, offset: usize, way: Way) -> Option<Packet>
         Way::Out => destination,
         Way::In => bytes.load(offset + offset_of!(Ipv6Hdr, src_addr))?,
     };
-    let mut packet = Packet {
-        peer,
-        family: IPV6,
-        has_port: false,
-        port: 0,
-        vital: false,
-    };
-    let mut next = first[offset_of!(Ipv6Hdr, next_hdr)];
+    let mut packet = Packet::new(peer, IPV6, first[offset_of!(Ipv6Hdr, next_hdr)]);
     let mut at = offset + Ipv6Hdr::LEN;
     for _ in 0..=LONGEST_CHAIN {
+        let next = packet.protocol;
         let is_options = next == IpProto::HopOpt as u8
             || next == IpProto::Ipv6Route as u8
             || next == IpProto::Ipv6Opts as u8;
         let is_fragment = next == IpProto::Ipv6Frag as u8;
         let is_authentication = next == IpProto::Ah as u8;
         if !is_options && !is_fragment && !is_authentication {
-            transport(bytes, at, next, way, &mut packet);
+            transport(bytes, at, way, &mut packet);
             break;
         }
         let Some(extension) = bytes.load::<4>(at) else {
             break;
         };
+        packet.protocol = extension[0];
         if is_fragment && u16::from_be_bytes([extension[2], extension[3]]) & !7 != 0 {
             break;
         }
-        next = extension[0];
         at += if is_fragment {
             8
         } else if is_authentication {
@@ -179,13 +202,17 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, offset: usize, way: Way) -> Option<Packet>
     Some(packet)
 }
 
-/// Adds the port, where the protocol has one, and tells what must not be touched.
+/// Adds the ports, where the protocol has them, and tells what is vital.
 #[inline(always)]
-fn transport<B: Bytes + ?Sized>(bytes: &B, at: usize, protocol: u8, way: Way, packet: &mut Packet) {
+fn transport<B: Bytes + ?Sized>(bytes: &B, at: usize, way: Way, packet: &mut Packet) {
+    let protocol = packet.protocol;
     if protocol == IpProto::Ipv6Icmp as u8 {
         // RFC 4861: router and neighbour solicitation and advertisement, redirect.
-        if let Some([kind]) = bytes.load::<1>(at + offset_of!(Icmpv6Hdr, type_)) {
-            packet.vital = packet.family == IPV6 && (133..=137).contains(&kind);
+        if let Some([kind]) = bytes.load::<1>(at + offset_of!(Icmpv6Hdr, type_))
+            && packet.family == IPV6
+            && (133..=137).contains(&kind)
+        {
+            packet.vital = Vital::Nd;
         }
         return;
     }
@@ -198,12 +225,13 @@ fn transport<B: Bytes + ?Sized>(bytes: &B, at: usize, protocol: u8, way: Way, pa
         let source = u16::from_be_bytes([ports[0], ports[1]]);
         let destination = u16::from_be_bytes([ports[2], ports[3]]);
         packet.has_port = true;
-        packet.port = match way {
-            Way::Out => destination,
-            Way::In => source,
+        (packet.local_port, packet.port) = match way {
+            Way::Out => (source, destination),
+            Way::In => (destination, source),
         };
-        packet.vital =
-            is_udp && (is_dhcp(packet.family, source) || is_dhcp(packet.family, destination));
+        if is_udp && (is_dhcp(packet.family, source) || is_dhcp(packet.family, destination)) {
+            packet.vital = Vital::Dhcp;
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! One log line per steered packet, for `netchaos show NAME --follow`.
 //!
+//! It tells of laps through an experiment's band: what the program drops, or only counts, never
+//! comes here.
+//!
 //! It sits on clsact egress of ncA, in front of the prio, only while somebody follows. So a fault
 //! that nobody follows has no logging in its way at all, not even a test whether it is on.
 
@@ -13,7 +16,7 @@ use crate::skb::Skb;
 pub fn netchaos_follow(ctx: TcContext) -> i32 {
     let skb = Skb(&ctx);
     let mark = skb.mark();
-    if mark.is_ours() {
+    if mark.is_ours() && !mark.is_segmenting() {
         let way = if mark.is_ingress() { Way::In } else { Way::Out };
         if let Some(packet) = packet::parse(&skb, Start::Ethernet, way) {
             // 0 where there is none.

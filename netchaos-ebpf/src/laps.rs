@@ -1,28 +1,28 @@
-//! The laps: device egress -> ncA (prio, netem) -> ncB egress -> next lap, or back to the device.
+//! The entry points, and the laps: device -> ncA (prio, netem) -> ncB egress -> next lap, or back to
+//! the device.
 
 use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_fib_lookup as FibLookup},
-    helpers::{bpf_fib_lookup, bpf_ktime_get_boot_ns, bpf_redirect, bpf_skb_change_head},
+    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    helpers::{bpf_redirect, bpf_skb_change_head},
     macros::classifier,
     programs::TcContext,
 };
 use netchaos_common::{
-    abi::{Commit, Mark, SLOTS, Steer},
-    matching,
-    packet::{self, Start, Way},
+    abi::{Mark, Steer},
+    packet::Way,
 };
 use network_types::eth::EthHdr;
 
 use crate::{
-    maps::{self, COMMITS, COUNTERS, CURRENT, DEVICE, Maps, STEERS},
+    maps::{self, DEVICE},
     priority,
     skb::Skb,
+    turn::{self, CUT, DROP, Next, Round},
 };
 
 const UNTOUCHED: i32 = TC_ACT_UNSPEC;
-const AF_INET: u8 = 2;
 
-/// clsact egress of the device that the faults are on.
+/// Egress of the device that the faults are on, at tcx or clsact.
 #[classifier]
 pub fn netchaos_egress(ctx: TcContext) -> i32 {
     let skb = Skb(&ctx);
@@ -36,105 +36,108 @@ pub fn netchaos_egress(ctx: TcContext) -> i32 {
         // Somebody else keeps something there.
         return UNTOUCHED;
     }
-    depart(&skb).unwrap_or(UNTOUCHED)
+    depart(&skb, Way::Out).unwrap_or(UNTOUCHED)
 }
 
-/// Steers the packet into its first lap; none where no experiment wants it.
-#[inline(always)]
-fn depart(skb: &Skb<'_>) -> Option<i32> {
-    let device = DEVICE.get(0)?;
-    let start = if device.layer3 != 0 {
-        Start::Network(skb.protocol())
-    } else {
-        Start::Ethernet
-    };
-    let slots = wanted(skb, start, Way::Out)?;
-    let (slot, steer) = first_of(skb, slots)?;
-    if device.layer3 != 0 && !put_on_ethernet(skb) {
-        return None;
+/// Ingress of the device.
+#[classifier]
+pub fn netchaos_in(ctx: TcContext) -> i32 {
+    let skb = Skb(&ctx);
+    let mark = skb.mark();
+    if mark.is_ours() {
+        skb.set_mark(Mark(0));
+        // A redirect to ingress takes it away (net/core/dev.h, `____dev_forward_skb`).
+        skb.set_priority(priority::decode(&skb, mark.priority_code()));
+        return UNTOUCHED;
     }
-    let mark = Mark::new(false, slot, priority::encode(skb.priority()));
-    Some(lap(skb, mark, slot, steer))
+    if mark.0 != 0 {
+        return UNTOUCHED;
+    }
+    depart(&skb, Way::In).unwrap_or(UNTOUCHED)
 }
 
-/// clsact egress of ncB: the packet has done a lap.
+/// Egress of ncB: the packet has done a lap.
 #[classifier]
 pub fn netchaos_back(ctx: TcContext) -> i32 {
     let skb = Skb(&ctx);
     let mark = skb.mark();
     if !mark.is_ours() {
-        // The pair's own packets (IPv6 chatter) are nobody's.
+        // What is dropped at the device, and the pair's own packets (IPv6 chatter), which are
+        // nobody's.
         maps::hold_state();
         return TC_ACT_SHOT;
     }
-    if let Some(verdict) = next_lap(&skb, mark) {
-        return verdict;
+    match turn::next(&skb, &Round::after(mark)) {
+        // The senders' calls have ended, or see nothing: a redirect is a success, whatever comes
+        // behind it (net/core/dev.c, `sch_handle_egress`), and so is a drop to a macvlan's queue
+        // (net/core/dev.h, `dev_xmit_complete`).
+        Some(Next { turn: DROP, .. }) => TC_ACT_SHOT,
+        Some(next) => {
+            let mark = Mark::new(mark.is_ingress(), next.slot, mark.priority_code());
+            lap(&skb, mark, &next)
+        }
+        None => home(&skb, mark),
     }
+}
+
+/// Steers the packet into its first lap, or drops it; none where no experiment wants it.
+#[inline(always)]
+fn depart(skb: &Skb<'_>, way: Way) -> Option<i32> {
+    let device = DEVICE.get(0)?;
+    let network = match device.layer3 {
+        0 => 0,
+        _ => skb.protocol().into(),
+    };
+    let next = turn::next(skb, &Round::first(way, network))?;
+    if next.turn == DROP {
+        return Some(match way {
+            Way::In => TC_ACT_SHOT,
+            // The local sender would see TC_ACT_SHOT, and tcx takes TC_ACT_STOLEN for "go on"
+            // (include/net/tcx.h, `tcx_action_code`). ncB drops what has no mark.
+            Way::Out => redirect(next.steer.lower, 0),
+        });
+    }
+    if device.layer3 != 0 && !put_on_ethernet(skb) {
+        return None;
+    }
+    let ingress = matches!(way, Way::In);
+    let mark = Mark::new(ingress, next.slot, priority::encode(skb.priority()));
+    Some(lap(skb, mark, &next))
+}
+
+/// One lap through the band of the slot, or through the clean one that cuts the packet.
+#[inline(always)]
+fn lap(skb: &Skb<'_>, mark: Mark, next: &Next) -> i32 {
+    let steer: &Steer = next.steer;
+    if next.turn == CUT {
+        skb.set_mark(mark.segmenting());
+        skb.set_priority(steer.clean());
+    } else {
+        skb.set_mark(mark);
+        skb.set_priority(steer.classid);
+    }
+    redirect(steer.upper, 0)
+}
+
+/// Back to the device, which lets a packet with our mark pass.
+#[inline(always)]
+fn home(skb: &Skb<'_>, mark: Mark) -> i32 {
     let Some(device) = DEVICE.get(0) else {
         return TC_ACT_SHOT;
     };
-    skb.set_priority(priority::decode(&skb, mark.priority_code()));
+    skb.set_priority(priority::decode(skb, mark.priority_code()));
     let flags = if mark.is_ingress() { BPF_F_INGRESS } else { 0 };
+    redirect(device.ifindex, flags)
+}
+
+#[inline(always)]
+fn redirect(ifindex: u32, flags: u32) -> i32 {
     // SAFETY: plain numbers.
-    unsafe { bpf_redirect(device.ifindex, flags.into()) as i32 }
-}
-
-/// Steers the packet into the lap of the next experiment that wants it.
-#[inline(always)]
-fn next_lap(skb: &Skb<'_>, mark: Mark) -> Option<i32> {
-    let way = if mark.is_ingress() { Way::In } else { Way::Out };
-    let done = u64::MAX >> (63 - mark.slot());
-    let slots = wanted(skb, Start::Ethernet, way)? & !done;
-    let (slot, steer) = first_of(skb, slots)?;
-    let mark = Mark::new(mark.is_ingress(), slot, mark.priority_code());
-    Some(lap(skb, mark, slot, steer))
-}
-
-#[inline(always)]
-fn wanted(skb: &Skb<'_>, start: Start, way: Way) -> Option<u64> {
-    let commit: &Commit = COMMITS.get(*CURRENT.get(0)? & 1)?;
-    if commit.live == 0 {
-        return None;
-    }
-    let packet = packet::parse(skb, start, way)?;
-    Some(matching::wanted(&Maps, commit, &packet))
-}
-
-/// The first of `slots` whose end has not passed and whose pair is there.
-#[inline(always)]
-fn first_of(skb: &Skb<'_>, mut slots: u64) -> Option<(u32, &'static Steer)> {
-    // Counted, since the verifier must see an end.
-    for _ in 0..SLOTS {
-        if slots == 0 {
-            break;
-        }
-        let slot = slots.trailing_zeros();
-        slots &= slots - 1;
-        let steer = STEERS.get(slot)?;
-        // SAFETY: takes nothing, gives a number.
-        let has_ended = steer.ends != 0 && unsafe { bpf_ktime_get_boot_ns() } >= steer.ends;
-        if !has_ended && exists(skb, steer.ifindex) {
-            return Some((slot, steer));
-        }
-    }
-    None
-}
-
-/// Whether ncA is there: a redirect to a device that is gone would be a black hole. The lookup
-/// is for that answer only, and an old kernel can give it (5.10).
-#[inline(always)]
-fn exists(skb: &Skb<'_>, ifindex: u32) -> bool {
-    // SAFETY: a plain C struct for which all zeros is a value.
-    let mut query: FibLookup = unsafe { core::mem::zeroed() };
-    query.family = AF_INET;
-    query.ifindex = ifindex;
-    let size = core::mem::size_of::<FibLookup>() as i32;
-    // SAFETY: the context and a struct of the size given.
-    unsafe { bpf_fib_lookup(skb.0.skb.skb.cast(), &mut query, size, 0) >= 0 }
+    unsafe { bpf_redirect(ifindex, flags.into()) as i32 }
 }
 
 /// Gives a packet without link-layer header an Ethernet one, which ncA needs. The kernel takes it
-/// off again on the way back to such a device.
+/// off again on the way back to such a device (net/core/filter.c, `__bpf_redirect_no_mac`).
 #[inline(always)]
 fn put_on_ethernet(skb: &Skb<'_>) -> bool {
     let protocol = skb.protocol();
@@ -148,31 +151,4 @@ fn put_on_ethernet(skb: &Skb<'_>) -> bool {
         ether_type: protocol,
     };
     skb.0.store(0, &header, 0).is_ok()
-}
-
-/// One lap through the band of `slot`.
-#[inline(always)]
-fn lap(skb: &Skb<'_>, mark: Mark, slot: u32, steer: &Steer) -> i32 {
-    count(slot, skb.length());
-    skb.set_mark(mark);
-    skb.set_priority(steer.classid);
-    // SAFETY: plain numbers.
-    unsafe { bpf_redirect(steer.ifindex, 0) as i32 }
-}
-
-#[inline(always)]
-fn count(slot: u32, bytes: u32) {
-    if let Some(counter) = COUNTERS.get_ptr_mut(slot) {
-        // SAFETY: takes nothing, gives a number.
-        let now = unsafe { bpf_ktime_get_boot_ns() };
-        // SAFETY: the entry is this CPU's own.
-        unsafe {
-            (*counter).packets += 1;
-            (*counter).bytes += bytes as u64;
-            (*counter).last = now;
-            if (*counter).first == 0 {
-                (*counter).first = now;
-            }
-        }
-    }
 }

@@ -12,6 +12,8 @@ mod maps;
 mod priority;
 #[cfg(target_arch = "bpf")]
 mod skb;
+#[cfg(target_arch = "bpf")]
+mod turn;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

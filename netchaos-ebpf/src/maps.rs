@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use netchaos_common::{
     abi::{
-        Chunk, Commit, Counter, Device, HostKey, Meta, PREFIX_BITS_BEFORE_ADDRESS, PrefixKey,
-        SLOTS, State, Steer, TextKey, Wants,
+        Chunk, Commit, Counter, Device, HostKey, Meta, PREFIX_BITS_BEFORE_ADDRESS,
+        PRIORITY_OF_SOCKET, PrefixKey, SLOTS, State, Steer, TextKey, Wants,
     },
     matching::Tables,
 };
@@ -24,15 +24,29 @@ static HOSTS: HashMap<HostKey, Wants> = HashMap::with_max_entries(1, BPF_F_NO_PR
 /// Prefixes, each holding also what the prefixes around it want. User space sizes it.
 #[map]
 static PREFIXES: LpmTrie<PrefixKey, Wants> = LpmTrie::with_max_entries(1, 0);
+/// Slots that want a port at the peer, a bit each. User space sizes both: an entry for every port,
+/// or one that nobody reads.
 #[map]
-pub static STEERS: Array<Steer> = Array::with_max_entries(SLOTS as u32, 0);
+static REMOTE_PORTS: Array<u64> = Array::with_max_entries(1, 0);
+/// The same for the port at the place.
+#[map]
+static LOCAL_PORTS: Array<u64> = Array::with_max_entries(1, 0);
+/// Slots that want a protocol of IP.
+#[map]
+static PROTOCOLS: Array<u64> = Array::with_max_entries(256, 0);
+/// A half for each of the two commits.
+#[map]
+pub static STEERS: Array<Steer> = Array::with_max_entries(2 * SLOTS as u32, 0);
 #[map]
 pub static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
 #[map]
-pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
+pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(2 * SLOTS as u32, 0);
+/// State of each chain of losses, indexed as `COUNTERS`: 0 good, 1 bad.
+#[map]
+pub static LOSS_STATES: PerCpuArray<u32> = PerCpuArray::with_max_entries(2 * SLOTS as u32, 0);
 /// Large priorities met so far: code in `skb->tc_index` -> priority.
 #[map]
-pub static PRIORITIES: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);
+pub static PRIORITIES: HashMap<u32, u32> = HashMap::with_max_entries(PRIORITY_OF_SOCKET, 0);
 
 // The programs never read these three. They hang on one of them so that user space finds the
 // experiments again from the program alone.
@@ -56,6 +70,21 @@ impl Tables for Maps {
     #[inline(always)]
     fn prefix(&self, key: &PrefixKey) -> Option<&Wants> {
         PREFIXES.get(Key::new(PREFIX_BITS_BEFORE_ADDRESS + 128, *key))
+    }
+
+    #[inline(always)]
+    fn remote_port(&self, port: u16) -> u64 {
+        REMOTE_PORTS.get(port.into()).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn local_port(&self, port: u16) -> u64 {
+        LOCAL_PORTS.get(port.into()).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn protocol(&self, number: u8) -> u64 {
+        PROTOCOLS.get(number.into()).copied().unwrap_or(0)
     }
 }
 

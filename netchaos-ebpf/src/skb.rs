@@ -9,7 +9,7 @@ pub struct Skb<'a>(pub &'a TcContext);
 
 impl Skb<'_> {
     #[inline(always)]
-    fn raw(&self) -> *mut __sk_buff {
+    pub fn raw(&self) -> *mut __sk_buff {
         self.0.as_ptr().cast()
     }
 
@@ -47,6 +47,21 @@ impl Skb<'_> {
     #[inline(always)]
     pub fn length(&self) -> u32 {
         self.0.len()
+    }
+
+    /// Packets that it is on the wire.
+    #[inline(always)]
+    pub fn segments(&self) -> u32 {
+        // SAFETY: as in `mark`.
+        let (segments, size) = unsafe { ((*self.raw()).gso_segs, (*self.raw()).gso_size) };
+        if size == 0 {
+            return 1;
+        }
+        if segments != 0 {
+            return segments;
+        }
+        // From a guest or a packet socket, which leave the count to the kernel.
+        (self.length() + size - 1) / size
     }
 
     /// SO_PRIORITY of the socket that sent the packet; none where it is no longer known.

@@ -2,6 +2,14 @@
 
 use std::fmt;
 
+pub use self::{
+    netem::{Distribution, Netem},
+    tbf::Tbf,
+};
+
+mod netem;
+mod tbf;
+
 /// A handle or class as the kernel has it: major number in the upper half, minor in the lower.
 /// It is written as tc writes it, in hex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,63 +50,60 @@ pub struct Prio {
     pub priomap: [u8; 16],
 }
 
-/// sch_netem's options (`struct tc_netem_qopt` and TCA_NETEM_*, linux/pkt_sched.h; tc-netem(8)).
-/// Probabilities and correlations are shares of `u32::MAX`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Netem {
-    /// Nanoseconds added to every packet.
-    pub latency: u64,
-    /// Nanoseconds around `latency`.
-    pub jitter: u64,
-    pub delay_correlation: u32,
-    /// None is evenly. The kernel never shows the table that it was given.
-    pub distribution: Option<Distribution>,
-    /// Packets held at a time; what comes beyond is dropped.
-    pub limit: u32,
-    pub loss: u32,
-    pub loss_correlation: u32,
-    pub duplicate: u32,
-    pub duplicate_correlation: u32,
-    pub corrupt: u32,
-    pub corrupt_correlation: u32,
-    pub reorder: u32,
-    pub reorder_correlation: u32,
-    /// Every so-many-th packet may be reordered; 0 where none is.
-    pub gap: u32,
-    /// Bytes per second; 0 is no bound.
-    pub rate: u64,
-    pub seed: Option<u64>,
-}
-
-/// A table of netem's for the spread of the jitter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distribution {
-    Normal,
-    Pareto,
-    ParetoNormal,
-}
-
-/// sch_tbf's options (`struct tc_tbf_qopt` and TCA_TBF_*, linux/pkt_sched.h; tc-tbf(8)).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tbf {
-    /// Bytes per second.
-    pub rate: u64,
-    /// Bytes that wait at a time; what comes beyond is dropped.
-    pub limit: u32,
-    /// Bytes of the bucket.
-    pub burst: u32,
-    /// Bytes per second; 0 is none.
-    pub peakrate: u64,
-    /// Bytes of the bucket for `peakrate`.
-    pub mtu: u32,
-}
-
-/// The qdiscs of a band: netem first, and tbf behind it where there are both, so that what has
-/// waited its time then waits for tokens. Never none of them.
+/// The qdiscs of a band. Where there are both, netem is above and tbf its child: what has waited its
+/// time then waits for tokens. Never none of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     pub netem: Option<Netem>,
     pub tbf: Option<Tbf>,
+}
+
+impl Chain {
+    /// Whether the kernel, asked for `self`, would show `found`.
+    pub fn reads_as(&self, found: &Self) -> bool {
+        let netem = match (&self.netem, &found.netem) {
+            (Some(asked), Some(shown)) => asked.reads_as(shown),
+            (asked, shown) => asked.is_none() && shown.is_none(),
+        };
+        let tbf = match (&self.tbf, &found.tbf) {
+            (Some(asked), Some(shown)) => asked.reads_as(shown),
+            (asked, shown) => asked.is_none() && shown.is_none(),
+        };
+        netem && tbf
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.netem, &self.tbf) {
+            (Some(netem), Some(tbf)) => write!(f, "{netem}, then {tbf}"),
+            (Some(netem), None) => netem.fmt(f),
+            (None, Some(tbf)) => tbf.fmt(f),
+            (None, None) => f.write_str("nothing"),
+        }
+    }
+}
+
+/// A share of `u32::MAX` in percent, with the digits that its 32 bits can tell apart.
+fn share(share: u32) -> String {
+    let percent = f64::from(share) / f64::from(u32::MAX) * 100.0;
+    let digits = format!("{percent:.6}");
+    format!("{}%", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Bytes per second as tc writes a rate: decimal, in the largest unit that is not above it.
+fn rate(bytes_per_second: u64) -> String {
+    let bits = u128::from(bytes_per_second) * 8;
+    let (name, unit) = [
+        ("Tbit", 1_000_000_000_000),
+        ("Gbit", 1_000_000_000),
+        ("Mbit", 1_000_000),
+        ("Kbit", 1_000),
+    ]
+    .into_iter()
+    .find(|(_, unit)| bits >= *unit)
+    .unwrap_or(("bit", 1));
+    format!("{}{name}", bits as f64 / unit as f64)
 }
 
 #[cfg(test)]

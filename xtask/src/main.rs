@@ -74,9 +74,9 @@ struct MachineArgs {
     /// The VM's memory; files written in the VM live in it
     #[arg(long, value_name = "MB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..))]
     memory: u32,
-    /// Virtual processors
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: u32,
+    /// Virtual processors [default: 2 with KVM; 1 with emulation, where more than one make Linux oops now and then]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: Option<u32>,
     /// Use this netchaos instead of building one
     #[arg(long, value_name = "FILE")]
     netchaos: Option<PathBuf>,
@@ -140,6 +140,7 @@ fn run(task: Task) -> Result<ExitCode> {
 
 fn run_vm(ctx: &Ctx, args: VmArgs) -> Result<ExitCode> {
     let netchaos = args.machine.netchaos(ctx)?;
+    let programs = vm::ready(ctx)?;
     let kernel = Kernel::named(ctx, &args.kernel)?;
     let request = vm::Request {
         command: args.command,
@@ -148,6 +149,7 @@ fn run_vm(ctx: &Ctx, args: VmArgs) -> Result<ExitCode> {
     };
     let code = vm::run(
         ctx,
+        &programs,
         &kernel,
         &args.machine.options(),
         &request,

@@ -34,7 +34,6 @@ pub struct Step<'a> {
 enum Event {
     Out(Vec<u8>),
     Err(Vec<u8>),
-    End,
 }
 
 impl<'a> Step<'a> {
@@ -121,8 +120,7 @@ impl<'a> Step<'a> {
         ticker: &mut Ticker,
         output: &mut (Vec<u8>, Vec<u8>),
     ) -> bool {
-        let mut open = 2;
-        while open > 0 {
+        loop {
             match events.recv_timeout(Duration::from_millis(500)) {
                 Ok(Event::Out(bytes)) => {
                     // What is meant for people comes on stderr, where there is any.
@@ -135,9 +133,8 @@ impl<'a> Step<'a> {
                     ticker.heard(&bytes);
                     output.1.extend(bytes);
                 }
-                Ok(Event::End) => open -= 1,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return true,
             }
             ticker.tick();
             if self
@@ -147,14 +144,14 @@ impl<'a> Step<'a> {
                 return false;
             }
         }
-        true
     }
 }
 
-fn pump(
+/// Sends what comes from `source` as it comes; the sender is dropped at the end of it.
+pub fn pump<T: Send + 'static>(
     source: Option<impl Read + Send + 'static>,
-    sender: Sender<Event>,
-    event: fn(Vec<u8>) -> Event,
+    sender: Sender<T>,
+    event: fn(Vec<u8>) -> T,
 ) {
     thread::spawn(move || {
         let mut buffer = [0; 8192];
@@ -165,7 +162,6 @@ fn pump(
                 }
             }
         }
-        sender.send(Event::End).ok();
     });
 }
 
@@ -240,7 +236,7 @@ impl<'a> Ticker<'a> {
 }
 
 /// The last line in `bytes` that says something, without control characters.
-fn last_line(bytes: &[u8]) -> Option<String> {
+pub fn last_line(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let line = text
         .split(['\n', '\r'])

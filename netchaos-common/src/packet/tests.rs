@@ -65,8 +65,10 @@ fn the_peer_is_where_the_packet_goes_or_where_it_comes_from() {
     let frame = ethernet(&[], 0x0800, &ipv4_packet(TCP, 0, 0, &ports(1000, 443)));
     let packet = out(&frame).unwrap();
     assert_eq!((packet.peer, port(packet)), (peer(DESTINATION), Some(443)));
+    assert_eq!(packet.local_port, 1000);
     let packet = parse(frame.as_slice(), Start::Ethernet, Way::In).unwrap();
     assert_eq!((packet.peer, port(packet)), (peer(SOURCE), Some(1000)));
+    assert_eq!(packet.local_port, 443);
     let frame = ethernet(&[], 0x86dd, &ipv6_packet(UDP, &ports(1000, 53)));
     assert_eq!(out(&frame).unwrap().peer, [0xfe; 16]);
     let packet = parse(frame.as_slice(), Start::Ethernet, Way::In).unwrap();
@@ -78,7 +80,9 @@ fn tcp_udp_and_sctp_have_ports_and_others_do_not() {
     for protocol in 0..=u8::MAX {
         let frame = ethernet(&[], 0x0800, &ipv4_packet(protocol, 0, 0, &ports(1000, 443)));
         let expected = [TCP, UDP, SCTP].contains(&protocol).then_some(443);
-        assert_eq!(port(out(&frame).unwrap()), expected, "protocol {protocol}");
+        let packet = out(&frame).unwrap();
+        assert_eq!(port(packet), expected, "protocol {protocol}");
+        assert_eq!(packet.protocol, protocol);
     }
 }
 
@@ -117,7 +121,9 @@ fn options_are_skipped_and_later_fragments_have_no_ports() {
         (0x4000, Some(2)),
     ] {
         let frame = ethernet(&[], 0x0800, &ipv4_packet(UDP, 0, fragment, &ports(1, 2)));
-        assert_eq!(port(out(&frame).unwrap()), expected, "{fragment:#x}");
+        let packet = out(&frame).unwrap();
+        assert_eq!(port(packet), expected, "{fragment:#x}");
+        assert_eq!(packet.protocol, UDP, "{fragment:#x}");
     }
 }
 
@@ -135,18 +141,17 @@ fn extension_headers_are_walked() {
     chain.extend(header(UDP, 4, 24));
     chain.extend(ports(1, 2));
     let frame = ethernet(&[], 0x86dd, &ipv6_packet(0, &chain));
-    assert_eq!(port(out(&frame).unwrap()), Some(2));
+    let packet = out(&frame).unwrap();
+    assert_eq!((port(packet), packet.protocol), (Some(2), UDP));
     for (offset, expected) in [(0_u16, Some(2)), (1, Some(2)), (8, None), (0xfff8, None)] {
         let mut fragment = vec![UDP, 0];
         fragment.extend(offset.to_be_bytes());
         fragment.extend([0; 4]);
         fragment.extend(ports(1, 2));
         let frame = ethernet(&[], 0x86dd, &ipv6_packet(44, &fragment));
-        assert_eq!(
-            port(out(&frame).unwrap()),
-            expected,
-            "offset field {offset:#x}"
-        );
+        let packet = out(&frame).unwrap();
+        assert_eq!(port(packet), expected, "offset field {offset:#x}");
+        assert_eq!(packet.protocol, UDP, "offset field {offset:#x}");
     }
     let mut long = Vec::new();
     for _ in 0..9 {
@@ -161,6 +166,7 @@ fn extension_headers_are_walked() {
         ([0xfe; 16], None),
         "address alone"
     );
+    assert_eq!(packet.protocol, 60, "the last one read");
 }
 
 #[test]
@@ -173,11 +179,8 @@ fn neighbour_discovery_and_dhcp_are_vital_and_look_alikes_are_not() {
         ))
     };
     for kind in 0..=u8::MAX {
-        assert_eq!(
-            icmp(kind).unwrap().vital,
-            (133..=137).contains(&kind),
-            "type {kind}"
-        );
+        let is_vital = icmp(kind).unwrap().vital == Vital::Nd;
+        assert_eq!(is_vital, (133..=137).contains(&kind), "type {kind}");
     }
     let v4 = |protocol, source, destination| {
         out(&ethernet(
@@ -186,20 +189,27 @@ fn neighbour_discovery_and_dhcp_are_vital_and_look_alikes_are_not() {
             &ipv4_packet(protocol, 0, 0, &ports(source, destination)),
         ))
     };
-    assert!(v4(UDP, 68, 67).unwrap().vital);
-    assert!(v4(UDP, 67, 68).unwrap().vital);
-    assert!(!v4(TCP, 68, 67).unwrap().vital);
-    assert!(!v4(UDP, 546, 547).unwrap().vital);
+    assert_eq!(v4(UDP, 68, 67).unwrap().vital, Vital::Dhcp);
+    assert_eq!(v4(UDP, 67, 68).unwrap().vital, Vital::Dhcp);
+    assert_eq!(v4(TCP, 68, 67).unwrap().vital, Vital::No);
+    assert_eq!(v4(UDP, 546, 547).unwrap().vital, Vital::No);
     let v6 = out(&ethernet(&[], 0x86dd, &ipv6_packet(UDP, &ports(546, 547))));
-    assert!(v6.unwrap().vital);
+    assert_eq!(v6.unwrap().vital, Vital::Dhcp);
     // An IPv4 packet with ICMPv6's number is not neighbour discovery.
     let frame = ethernet(&[], 0x0800, &ipv4_packet(ICMPV6, 0, 0, &[135, 0, 0, 0]));
-    assert!(!out(&frame).unwrap().vital);
+    assert_eq!(out(&frame).unwrap().vital, Vital::No);
+}
+
+#[test]
+fn address_resolution_is_vital_and_has_no_peer() {
+    let packet = out(&ethernet(&[0x8100], 0x0806, &[])).unwrap();
+    assert_eq!((packet.vital, packet.family), (Vital::Arp, 0));
+    assert_eq!((packet.peer, port(packet)), ([0; 16], None));
 }
 
 #[test]
 fn what_is_no_ip_has_no_peer() {
-    for ether_type in [0x0806, 0x8847, 0x0000, 0xffff] {
+    for ether_type in [0x8847, 0x0000, 0xffff] {
         assert_eq!(
             out(&ethernet(&[], ether_type, &[0; 60])),
             None,

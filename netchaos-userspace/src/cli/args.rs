@@ -33,6 +33,11 @@ pub enum Command {
     Add(Add),
     /// Change an experiment's fault in place; what is not mentioned stays
     Change(Change),
+    /// Lay experiments as `add` or `apply` does, follow the names of their targets, and take them
+    /// away at Ctrl-C, at SIGTERM, or when they have ended
+    Run(Box<Run>),
+    /// Say in words and as the tree what experiments do, or would do
+    Explain(Explain),
     /// List the experiments of a place
     List(List),
     /// Show one experiment: what was asked for, what the kernel holds, what it has hit
@@ -140,6 +145,30 @@ pub struct Add {
 }
 
 #[derive(Args, Debug)]
+pub struct Run {
+    /// Name of the experiment, unique in its place
+    #[arg(required_unless_present = "files")]
+    pub name: Option<String>,
+    /// Manifests instead, as for `apply`; "-" is stdin
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
+    #[arg(conflicts_with_all = ["name", "to", "all_traffic", "except", "duration"])]
+    pub files: Vec<String>,
+    #[command(flatten)]
+    pub fault: Fault,
+    #[command(flatten)]
+    pub aim: Aim,
+    /// End it by itself after so long, such as 10m
+    #[arg(long = "for", value_name = "TIME")]
+    pub duration: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub device: Device,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
 pub struct Change {
     /// Name of the experiment
     pub name: String,
@@ -147,6 +176,25 @@ pub struct Change {
     pub fault: Box<Fault>,
     #[command(flatten)]
     pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Name of an experiment that is there
+    #[arg(conflicts_with = "files", required_unless_present = "files")]
+    pub name: Option<String>,
+    /// Manifests; "-" is stdin
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
+    pub files: Vec<String>,
+    /// As for `apply`
+    #[arg(long, requires = "files")]
+    pub strict_compat: bool,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub device: Device,
     #[command(flatten)]
     pub output: Output,
 }

@@ -1,10 +1,12 @@
 //! The command line's face. No logic of the trade in it: it reads flags, calls `engine`, prints.
 
 mod args;
+mod explain;
 mod flags;
 mod output;
 mod read;
 mod tree;
+mod words;
 mod write;
 
 use std::{
@@ -154,6 +156,8 @@ impl Command {
             Self::Apply(apply) => write::apply(apply),
             Self::Add(add) => write::add(add),
             Self::Change(change) => write::change(change),
+            Self::Run(run) => write::run(*run),
+            Self::Explain(explain) => explain::explain(explain),
             Self::List(list) => read::list(list),
             Self::Show(show) => read::show(show),
             Self::Target(args::Target::Add(targets)) => write::target(targets, true),
@@ -172,6 +176,8 @@ impl Command {
             Self::Apply(apply) => apply.output,
             Self::Add(add) => add.output,
             Self::Change(change) => change.output,
+            Self::Run(run) => run.output,
+            Self::Explain(explain) => explain.output,
             Self::List(list) => list.output,
             Self::Show(show) => show.output,
             Self::Target(args::Target::Add(targets) | args::Target::Remove(targets)) => {

@@ -5,11 +5,12 @@ use serde::Serialize;
 use super::{
     Failure, args,
     output::{self, counted, note},
+    words::{ends, fault, hit_lines, hits, state, targets},
     write::{everywhere, open},
 };
 use crate::{
-    engine::{self, Diagnosis, Listed, Shown, Standing},
-    experiment::{Experiment, Peer, Targets, units},
+    engine::{self, Diagnosis, Listed, Shown},
+    experiment::{Peer, Targets},
     kernel::bpf::Steered,
     place::Place,
 };
@@ -68,7 +69,7 @@ fn print_list(list: args::List, all: Vec<ListedPlace>) -> Result<(), Failure> {
     };
     let rows = all.into_iter().map(row).collect();
     let header = [
-        "PLACE", "NAME", "DEVICE", "STATE", "FAULT", "TO", "ENDS", "HIT",
+        "PLACE", "NAME", "DEVICE", "STATE", "FAULT", "TARGETS", "ENDS", "HIT",
     ];
     // Without --all all are of one place, which was asked for.
     Ok(output::table(&header, rows, usize::from(!list.all))?)
@@ -171,7 +172,11 @@ fn picture(shown: &Shown) -> String {
             state(listed)
         ),
         format!("fault       {}", fault(&listed.spec)),
-        format!("to          {}", targets(&listed.spec)),
+        format!(
+            "{:<12}{}",
+            listed.spec.direction.to_string(),
+            targets(&listed.spec)
+        ),
     ];
     if !listed.spec.except.is_empty() {
         let except: Vec<_> = listed.spec.except.iter().map(ToString::to_string).collect();
@@ -182,81 +187,9 @@ fn picture(shown: &Shown) -> String {
         lines.push(format!("name        {name} is {}", addresses.join(", ")));
     }
     lines.push(format!("ends        {}", ends(listed)));
-    lines.push(format!("hit         {}", hits(listed)));
-    if let Some(queue) = queue {
-        lines.push(format!(
-            "qdisc       {} {} at {} of {}, limit {}: {} let through, {} dropped, {} waiting",
-            queue.kind,
-            queue.handle,
-            queue.class,
-            queue.device,
-            counted(queue.limit.into(), "packet"),
-            queue.sent,
-            queue.dropped,
-            queue.queued
-        ));
-    }
+    lines.extend(hit_lines(listed, queue.as_ref()));
     lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
     lines.join("\n")
-}
-
-fn state(listed: &Listed) -> String {
-    let state = match listed.state {
-        Standing::Active => "active",
-        Standing::Paused => "paused",
-        Standing::Ended => "ended",
-        Standing::Unfinished => "unfinished",
-        Standing::Lost => "lost",
-    };
-    if listed.missing.is_empty() {
-        state.into()
-    } else {
-        format!("{state}: {}", listed.missing.join(", "))
-    }
-}
-
-fn fault(spec: &Experiment) -> String {
-    let delay = spec.fault.delay.clone().unwrap_or_default();
-    let mut text = format!("delay {}", units::format_duration(delay.latency));
-    if !delay.jitter.is_zero() {
-        text.push_str(&format!(" ± {}", units::format_duration(delay.jitter)));
-    }
-    if !delay.correlation.is_zero() {
-        text.push_str(&format!(" correlation {}", delay.correlation));
-    }
-    text
-}
-
-/// The first few targets.
-fn targets(spec: &Experiment) -> String {
-    const FEW: usize = 3;
-    match &spec.targets {
-        Targets::AllTraffic => "all traffic".into(),
-        Targets::List(list) => {
-            let mut words: Vec<_> = list.iter().take(FEW).map(ToString::to_string).collect();
-            if list.len() > FEW {
-                words.push(format!("and {} more", list.len() - FEW));
-            }
-            words.join(", ")
-        }
-    }
-}
-
-fn ends(listed: &Listed) -> String {
-    match listed.ends_in {
-        None => "when removed".into(),
-        Some(seconds) => {
-            let whole = std::time::Duration::from_secs(seconds as u64);
-            format!("in {}", units::format_duration(whole))
-        }
-    }
-}
-
-fn hits(listed: &Listed) -> String {
-    if listed.packets == 0 {
-        return "no packet so far".into();
-    }
-    counted(listed.packets, "packet")
 }
 
 pub fn doctor(doctor: args::Doctor) -> Result<(), Failure> {

@@ -1,15 +1,13 @@
 //! The tree and the maps' contents as a picture.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use netchaos_common::abi::Wants;
+use netchaos_common::abi::{Loss, Wants};
 use serde::Serialize;
 
 use crate::{
     engine::{Planned, pair_names},
-    experiment::units,
-    plan::{self, Laid, PRIO, PRIO_HANDLE, tables::Key},
-    qdisc::Netem,
+    plan::{self, Laid, PRIO, PRIO_HANDLE, chain, tables::Key},
 };
 
 /// What a device would hold, for programs.
@@ -17,6 +15,9 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     pub device: String,
+    /// Whether a program is at the device's egress, and at its ingress.
+    pub egress: bool,
+    pub ingress: bool,
     pub bands: Vec<PlannedBand>,
     pub entries: Vec<PlannedEntry>,
     pub experiments: Vec<Laid>,
@@ -29,8 +30,14 @@ pub struct PlannedBand {
     /// The devices of the pair, upper and lower.
     pub pair: (String, String),
     pub class: String,
-    pub qdisc: String,
+    /// Near to how tc writes them, each the parent of the next one.
+    pub qdiscs: String,
+    /// What the program does by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     pub steers: bool,
+    /// Its packets are cut into those of the wire first.
+    pub cuts: bool,
 }
 
 #[derive(Serialize)]
@@ -78,14 +85,9 @@ impl Plan {
         keys.sort_unstable_by_key(|(key, _)| *key);
         let mut entries: Vec<_> = keys
             .iter()
-            .map(|(key, wants)| {
-                let map = match key {
-                    Key::Host(_) => "HOSTS",
-                    Key::Prefix(_) => "PREFIXES",
-                };
-                entry(map, key.to_string(), wants)
-            })
+            .map(|(key, wants)| entry(key.map(), key.to_string(), wants))
             .collect();
+        entries.extend(conditions(&planned.laid));
         if desired.tables.all != Wants::default() {
             entries.push(entry(
                 "COMMITS",
@@ -97,11 +99,15 @@ impl Plan {
             experiment: laid.experiment.name.clone(),
             pair: pair_names(planned.ifindex, laid.pair),
             class: laid.band().class().to_string(),
-            qdisc: describe(laid),
+            qdiscs: qdiscs(laid),
+            program: program(laid),
             steers: !laid.experiment.paused,
+            cuts: chain::counts_segments(&laid.experiment.fault),
         });
         Self {
             device: planned.device,
+            egress: desired.egress,
+            ingress: desired.ingress,
             bands: bands.collect(),
             entries,
             experiments: planned.laid,
@@ -110,10 +116,12 @@ impl Plan {
 
     /// The same as a picture.
     pub fn picture(&self) -> String {
-        let mut lines = vec![
-            format!("device {}", self.device),
-            "├─ clsact egress: netchaos_egress, direct-action, first in line".to_owned(),
-        ];
+        let mut lines = vec![format!("device {}", self.device)];
+        for (is_needed, hook) in [(self.egress, "egress"), (self.ingress, "ingress")] {
+            if is_needed {
+                lines.push(format!("├─ {hook}: netchaos_{hook}, first in line"));
+            }
+        }
         let mut pairs: BTreeMap<&(String, String), Vec<&PlannedBand>> = BTreeMap::new();
         for band in &self.bands {
             pairs.entry(&band.pair).or_default().push(band);
@@ -124,7 +132,12 @@ impl Plan {
                 "│  └─ prio {PRIO_HANDLE} of {upper}, {} bands",
                 PRIO.bands
             ));
-            lines.push(format!("│     ├─ {PRIO_HANDLE}1 stays clean"));
+            let clean = if bands.iter().any(|band| band.cuts) {
+                "cuts packets into those of the wire"
+            } else {
+                "stays clean"
+            };
+            lines.push(format!("│     ├─ {PRIO_HANDLE}1 {clean}"));
             for (number, band) in bands.iter().enumerate() {
                 let branch = if number + 1 == bands.len() {
                     "└"
@@ -132,9 +145,19 @@ impl Plan {
                     "├"
                 };
                 let paused = if band.steers { "" } else { ", paused" };
+                let mut words = band.qdiscs.clone();
+                if let Some(program) = &band.program {
+                    let comma = if words.is_empty() { "" } else { ", after " };
+                    words.push_str(&format!("{comma}the program: {program}"));
+                }
+                let class = if band.qdiscs.is_empty() {
+                    ""
+                } else {
+                    &format!("{} ", band.class)
+                };
                 lines.push(format!(
-                    "│     {branch}─ {} {} <- {}{paused}",
-                    band.class, band.qdisc, band.experiment
+                    "│     {branch}─ {class}{words} <- {}{paused}",
+                    band.experiment
                 ));
             }
         }
@@ -165,32 +188,59 @@ impl Plan {
 /// Entries that a picture shows; programs get all.
 const LONGEST_LIST: usize = 40;
 
-/// The qdisc of an experiment, near to how tc writes it.
-pub fn describe(laid: &Laid) -> String {
-    let Netem {
-        latency,
-        jitter,
-        limit,
-        ..
-    } = plan::netem::of(&laid.experiment.fault);
-    let time = |nanoseconds| units::format_duration(Duration::from_nanos(nanoseconds));
-    let correlation = laid
-        .experiment
-        .fault
-        .delay
-        .clone()
-        .unwrap_or_default()
-        .correlation;
-    let mut text = format!(
-        "netem {} limit {limit} delay {}",
-        laid.band().handle(),
-        time(latency)
-    );
-    if jitter != 0 {
-        text.push_str(&format!(" {}", time(jitter)));
+/// The qdiscs of an experiment.
+fn qdiscs(laid: &Laid) -> String {
+    laid.chain()
+        .map_or_else(String::new, |chain| chain.to_string())
+}
+
+/// What the program does with an experiment's packets before they reach a qdisc.
+fn program(laid: &Laid) -> Option<String> {
+    let fault = &laid.experiment.fault;
+    let Loss {
+        worsen,
+        recover,
+        bad,
+        good,
+    } = chain::loss(fault);
+    let percent = |share: u32| f64::from(share) / f64::from(u32::MAX) * 100.0;
+    match (worsen, bad, good) {
+        (_, _, u32::MAX) => Some("drops everything".to_owned()),
+        (0, _, 0) => None,
+        (0, _, good) => Some(format!("drops {:.3}%", percent(good))),
+        (worsen, bad, good) => Some(format!(
+            "drops by a chain of two states, {:.3}% worsen, {:.3}% recover, {:.3}% lost in the bad \
+             one, {:.3}% in the good one",
+            percent(worsen),
+            percent(recover),
+            percent(bad),
+            percent(good)
+        )),
     }
-    if jitter != 0 && !correlation.is_zero() {
-        text.push_str(&format!(" {correlation}"));
+}
+
+/// What the experiments ask of ports and protocols, an entry per range.
+fn conditions(laid: &[Laid]) -> Vec<PlannedEntry> {
+    let mut all = Vec::new();
+    for laid in laid {
+        let mut add = |map, key: String| {
+            all.push(PlannedEntry {
+                map,
+                key,
+                want: vec![laid.experiment.name.clone()],
+                except: Vec::new(),
+            });
+        };
+        let rule = &laid.experiment.rule;
+        if !rule.ports.are_any() {
+            add("REMOTE_PORTS", rule.ports.to_string());
+        }
+        if !rule.local_ports.are_any() {
+            add("LOCAL_PORTS", rule.local_ports.to_string());
+        }
+        for protocol in &rule.protocols {
+            add("PROTOCOLS", protocol.to_string());
+        }
     }
-    text
+    all
 }

@@ -3,11 +3,14 @@
 use super::{
     error::{Error, lacks},
     observe::Site,
-    ours::{Clsact, Seat, is_own_filter},
+    ours::{Clsact, Seat, Seats, is_own_filter},
 };
-use crate::kernel::{
-    bpf::{self, tcx},
-    netlink::{Device, Hook, Netlink},
+use crate::{
+    kernel::{
+        bpf::{self, tcx},
+        netlink::{Device, Filter, Hook, Netlink},
+    },
+    plan::Desired,
 };
 
 /// Programs that have just been loaded with new maps.
@@ -16,61 +19,79 @@ pub(super) type Fresh = bpf::Programs;
 const NO_CLSACT: &str = "without it no program sees the packets";
 
 impl Site {
-    /// Attaches the programs where they are not yet, or in place of those that use other maps:
-    /// first behind the pairs, last on the device.
+    /// Puts the program that is at work behind pairs that are new: before anybody is steered there.
+    pub(super) async fn attach_to_new_pairs(&mut self, netlink: &Netlink) -> Result<(), Error> {
+        let programs = self.pairs.values().filter_map(|pair| pair.filter.as_ref());
+        let Some((_, id)) = programs.filter_map(|filter| filter.program.clone()).next() else {
+            return Ok(());
+        };
+        for pair in self.pairs.values_mut().filter(|pair| pair.filter.is_none()) {
+            let mut back = bpf::program_by_id(id, bpf::BACK)?;
+            bpf::attach(&mut back, &pair.lower.name, Hook::Egress, bpf::HANDLE)?;
+            let filters = netlink.filters(pair.lower.as_device()).await?;
+            pair.filter = filters.into_iter().find(is_own_filter);
+        }
+        Ok(())
+    }
+
+    /// Attaches programs that have just been loaded in place of those that use other maps: first
+    /// behind the pairs, last on the device. And takes those away that nothing is steered by.
     pub(super) async fn attach(
         &mut self,
         netlink: &Netlink,
+        desired: &Desired,
         mut fresh: Option<Fresh>,
     ) -> Result<(), Error> {
-        let holder = self
-            .pairs
-            .values()
-            .find_map(|pair| pair.filter.as_ref()?.program.as_ref())
-            .map(|(_, id)| *id);
-        for pair in self.pairs.values() {
-            let name = &pair.lower.name;
-            match (&mut fresh, &pair.filter) {
-                (Some(fresh), Some(filter)) => {
-                    bpf::replace(fresh.back()?, name, Hook::Egress, filter.handle)?;
-                }
-                (Some(fresh), None) => {
-                    bpf::attach(fresh.back()?, name, Hook::Egress, bpf::HANDLE)?;
-                }
-                (None, Some(_)) => {}
-                (None, None) => {
-                    let mut back = bpf::program_by_id(holder.unwrap_or(0), bpf::BACK)?;
-                    bpf::attach(&mut back, name, Hook::Egress, bpf::HANDLE)?;
+        if let Some(fresh) = &mut fresh {
+            for pair in self.pairs.values() {
+                let name = &pair.lower.name;
+                match &pair.filter {
+                    Some(filter) => {
+                        bpf::replace(fresh.back()?, name, Hook::Egress, filter.handle)?;
+                    }
+                    None => bpf::attach(fresh.back()?, name, Hook::Egress, bpf::HANDLE)?,
                 }
             }
         }
-        if let Some(mut fresh) = fresh {
-            self.seat = Some(self.attach_to_device(netlink, &mut fresh).await?);
+        for (hook, is_needed) in hooks(desired) {
+            match (&mut fresh, is_needed) {
+                (Some(fresh), true) => {
+                    let seat = self.attach_to_device(netlink, fresh, hook).await?;
+                    self.seats.set(hook, Some(seat));
+                }
+                (_, false) => self.leave(netlink, hook).await?,
+                (None, true) => {}
+            }
         }
-        self.observe_programs(netlink).await
+        self.observe_programs(netlink, desired).await
     }
 
     async fn attach_to_device(
         &mut self,
         netlink: &Netlink,
         fresh: &mut Fresh,
+        hook: Hook,
     ) -> Result<Seat, Error> {
         let Some(device) = self.device.clone() else {
             return Err(Error::Refused(format!("{} has gone", self.device_name())));
         };
-        let (egress, name) = (fresh.egress()?, &device.name);
-        if let Some(Seat::Clsact(filter)) = &self.seat {
-            bpf::replace(egress, name, Hook::Egress, filter.handle)?;
+        let name = &device.name;
+        let program = match hook {
+            Hook::Egress => fresh.egress()?,
+            Hook::Ingress => fresh.ingress()?,
+        };
+        if let Some(Seat::Clsact(filter)) = self.seats.at(hook) {
+            bpf::replace(program, name, hook, filter.handle)?;
             return Ok(Seat::Clsact(filter.clone()));
         }
-        if tcx::programs(device.index)?.is_some() {
+        if tcx::programs(device.index, hook)?.is_some() {
             // One whose pair was taken away may still sit there. Without the right to see that,
             // ours goes in front of it.
-            match tcx::own(device.index) {
-                Ok(Some(old)) => tcx::replace(egress, old, device.index)?,
-                Ok(None) | Err(_) => tcx::attach(egress, device.index)?,
+            match tcx::own(device.index, hook) {
+                Ok(Some(old)) => tcx::replace(program, old, device.index, hook)?,
+                Ok(None) | Err(_) => tcx::attach(program, device.index, hook)?,
             }
-            return Ok(Seat::Tcx(bpf::id_of(egress)?));
+            return Ok(Seat::Tcx(bpf::id_of(program)?));
         }
         if !has_clsact(netlink, device.as_device()).await? {
             // Remembered before it is made: a call that dies in between leaves nothing behind
@@ -84,65 +105,97 @@ impl Site {
                 self.remember_clsact(netlink, Clsact::Found).await?;
             }
         }
-        bpf::attach(egress, name, Hook::Egress, self.clsact.handle())?;
-        seat(netlink, device.as_device())
+        bpf::attach(program, name, hook, self.clsact.handle())?;
+        seats(netlink, device.as_device())
             .await?
+            .at(hook)
+            .cloned()
             .ok_or_else(|| Error::ReadBack(format!("the filter of {name} is not there")))
     }
 
-    /// Takes our filter off the device, and clsact where it came from us and nobody else uses it.
+    /// Takes our program from a hook where nothing is steered any more.
+    async fn leave(&mut self, netlink: &Netlink, hook: Hook) -> Result<(), Error> {
+        if let (Some(seat), Some(device)) = (self.seats.at(hook), &self.device) {
+            match seat {
+                Seat::Tcx(id) => tcx::detach(*id, device.index, hook)?,
+                Seat::Clsact(filter) => netlink.delete_filter(device.as_device(), filter).await?,
+            }
+        }
+        self.seats.set(hook, None);
+        Ok(())
+    }
+
+    /// Takes our filters off the device, and clsact where it came from us and nobody else uses it.
     pub(super) async fn detach(&mut self, netlink: &Netlink) -> Result<(), Error> {
         if let Some(device) = &self.device {
             free(netlink, device.as_device(), self.clsact).await?;
         }
-        self.seat = None;
+        self.seats = Seats::default();
         Ok(())
     }
 
     /// Reads back where the programs are.
-    async fn observe_programs(&mut self, netlink: &Netlink) -> Result<(), Error> {
+    async fn observe_programs(
+        &mut self,
+        netlink: &Netlink,
+        desired: &Desired,
+    ) -> Result<(), Error> {
         for pair in self.pairs.values_mut() {
             let filters = netlink.filters(pair.lower.as_device()).await?;
             pair.filter = filters.into_iter().find(is_own_filter);
         }
-        let sits = match (&self.seat, &self.device) {
-            (Some(Seat::Tcx(id)), Some(device)) => {
-                let programs = tcx::programs(device.index)?.unwrap_or_default();
-                programs.contains(id)
-            }
-            (Some(Seat::Clsact(filter)), Some(device)) => {
-                let filters = netlink.filters(device.as_device()).await?;
-                filters.iter().any(|found| found.handle == filter.handle)
-            }
-            _ => false,
-        };
-        if !sits {
-            let device = self.device_name();
-            return Err(Error::ReadBack(format!(
-                "its program on {device} is not there"
-            )));
+        if let Some(pair) = self.pairs.values().find(|pair| pair.filter.is_none()) {
+            return Err(not_there(&pair.lower.name));
         }
-        match self.pairs.values().find(|pair| pair.filter.is_none()) {
-            None => Ok(()),
-            Some(pair) => Err(Error::ReadBack(format!(
-                "its program on {} is not there",
-                pair.lower.name
-            ))),
+        for (hook, is_needed) in hooks(desired) {
+            let Some(device) = &self.device else { continue };
+            let sits = match self.seats.at(hook) {
+                Some(Seat::Tcx(id)) => {
+                    let programs = tcx::programs(device.index, hook)?.unwrap_or_default();
+                    programs.contains(id)
+                }
+                Some(Seat::Clsact(filter)) => {
+                    let filters = netlink.filters(device.as_device()).await?;
+                    let is_it =
+                        |found: &Filter| (found.hook, found.handle) == (hook, filter.handle);
+                    filters.iter().any(is_it)
+                }
+                None => false,
+            };
+            if is_needed && !sits {
+                return Err(not_there(&device.name));
+            }
         }
+        Ok(())
     }
 }
 
-/// Where our program sits on a device.
-pub(super) async fn seat(netlink: &Netlink, device: Device<'_>) -> Result<Option<Seat>, Error> {
-    if let Some(filter) = netlink
-        .filters(device)
-        .await?
-        .into_iter()
-        .find(is_own_filter)
-    {
-        return Ok(Some(Seat::Clsact(filter)));
+fn not_there(device: &str) -> Error {
+    Error::ReadBack(format!("its program on {device} is not there"))
+}
+
+/// The hooks of the device, and whether a program is needed there.
+pub(super) const fn hooks(desired: &Desired) -> [(Hook, bool); 2] {
+    [
+        (Hook::Egress, desired.egress),
+        (Hook::Ingress, desired.ingress),
+    ]
+}
+
+/// Where our programs sit on a device.
+pub(super) async fn seats(netlink: &Netlink, device: Device<'_>) -> Result<Seats, Error> {
+    let mut seats = Seats::default();
+    for filter in netlink.filters(device).await? {
+        if is_own_filter(&filter) {
+            seats.set(filter.hook, Some(Seat::Clsact(filter)));
+        }
     }
-    Ok(tcx::own(device.index)?.map(Seat::Tcx))
+    for hook in Hook::BOTH {
+        if let Some(id) = tcx::own(device.index, hook)? {
+            seats.set(hook, Some(Seat::Tcx(id)));
+        }
+    }
+    Ok(seats)
 }
 
 /// Takes our programs off a device, and clsact where it came from us and nobody else uses it. Gives
@@ -154,9 +207,11 @@ pub(super) async fn free(
 ) -> Result<Vec<String>, Error> {
     let mut others = 0;
     let mut deleted = Vec::new();
-    if let Some(id) = tcx::own(device.index)? {
-        tcx::detach(id, device.index)?;
-        deleted.push(format!("{} at tcx of {}", bpf::EGRESS, device.name));
+    for hook in Hook::BOTH {
+        if let Some(id) = tcx::own(device.index, hook)? {
+            tcx::detach(id, device.index, hook)?;
+            deleted.push(format!("{} at tcx of {}", bpf::name_at(hook), device.name));
+        }
     }
     for filter in netlink.filters(device).await? {
         if !is_own_filter(&filter) {

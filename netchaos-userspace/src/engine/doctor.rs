@@ -8,7 +8,7 @@ use super::{
     error::Error,
     observe::{Known, Observed},
     on_this_thread,
-    ours::{Own, Role},
+    ours::{Own, Role, Seats},
 };
 use crate::{
     kernel::{
@@ -17,7 +17,7 @@ use crate::{
         netns,
     },
     plan::{Band, PRIO, PRIO_HANDLE},
-    qdisc::Netem,
+    qdisc::{ClassId, Netem, Tbf},
 };
 
 /// One thing that netchaos needs.
@@ -126,33 +126,68 @@ impl Probe {
     }
 
     async fn try_qdiscs(&mut self, upper: Device<'_>) {
+        const ONLY: &str = "no fault but loss and partition can be laid; modprobe sch_prio and \
+                            sch_netem, or install the kernel's extra modules";
         let made = self.netlink.add_root_prio(upper, PRIO_HANDLE, &PRIO).await;
-        self.note("sch_prio", made.map_err(Error::from), false, LAYING);
-        let band = Band { pair: 0, band: 2 };
+        let has_prio = made.is_ok();
+        self.note("sch_prio", made.map_err(Error::from), true, ONLY);
+        // Not the others' fault where there is no prio to put them under.
+        let place = |number| {
+            let band = Band {
+                pair: 0,
+                band: number,
+            };
+            let parent = if has_prio {
+                band.class()
+            } else {
+                ClassId::ROOT
+            };
+            (parent, band.handle())
+        };
         let netem = Netem {
             latency: 1_000_001,
             limit: 1000,
             ..Default::default()
         };
-        let mut made = self
-            .netlink
-            .add_netem(upper, band.class(), band.handle(), &netem)
-            .await;
-        if made.is_err() {
-            // Not netem's fault where there is no prio to put it under.
-            let root = crate::qdisc::ClassId::ROOT;
-            made = self
+        let (parent, handle) = place(2);
+        let made = self.netlink.add_netem(upper, parent, handle, &netem).await;
+        let has_netem = made.is_ok();
+        self.note("sch_netem", made.map_err(Error::from), true, ONLY);
+        if has_prio && has_netem {
+            let duplicating = Netem {
+                duplicate: u32::MAX / 100,
+                ..netem
+            };
+            let (parent, handle) = place(3);
+            let made = self
                 .netlink
-                .add_netem(upper, root, band.handle(), &netem)
+                .add_netem(upper, parent, handle, &duplicating)
                 .await;
+            let without = "experiments that duplicate get a pair of devices of their own";
+            self.note(
+                "netem duplicate beside others",
+                made.map_err(Error::from),
+                true,
+                without,
+            );
         }
-        let without = "packets cannot be delayed; modprobe sch_netem, or install the kernel's \
-                       extra modules";
-        self.note("sch_netem", made.map_err(Error::from), false, without);
+        let tbf = Tbf {
+            rate: 125_000,
+            limit: 100_000,
+            burst: 100_000,
+            ..Default::default()
+        };
+        let (mut parent, handle) = place(4);
+        if parent == ClassId::ROOT && has_netem {
+            parent = ClassId(place(2).1.0 | 1);
+        }
+        let made = self.netlink.add_tbf(upper, parent, handle, &tbf).await;
+        let without = "no bandwidth can be kept; `--rate` needs sch_netem alone";
+        self.note("sch_tbf", made.map_err(Error::from), true, without);
     }
 
     fn try_tcx(&mut self, lower: Device<'_>) {
-        let there = match bpf::tcx::programs(lower.index) {
+        let there = match bpf::tcx::programs(lower.index, Hook::Egress) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(Error::Refused("the kernel does not know it".into())),
             Err(error) => Err(Error::from(error)),
@@ -174,6 +209,7 @@ impl Probe {
             hosts: 1,
             prefixes: 2,
             chunks: 1,
+            ports: true,
         };
         let loaded = Classifier::load(&capacity);
         let (classifier, result) = match loaded {
@@ -260,9 +296,10 @@ impl Session<'_> {
         for link in &observed.links {
             let has_site = observed.sites.iter().any(|site| site.ifindex == link.index);
             if !has_site && Own::recognise(link).is_none() {
-                let seat = attach::seat(&self.netlink, link.as_device()).await?;
-                remains
-                    .extend(seat.map(|_| format!("{}: a classifier without its pair", link.name)));
+                let seats = attach::seats(&self.netlink, link.as_device()).await?;
+                if seats != Seats::default() {
+                    remains.push(format!("{}: a classifier without its pair", link.name));
+                }
             }
         }
         for site in &observed.sites {

@@ -9,9 +9,9 @@ use super::{
     observe::{Known, Observed, Site},
 };
 use crate::{
-    experiment::Experiment,
+    experiment::{Experiment, Problems},
     kernel::clock,
-    plan::{self, Laid},
+    plan::{self, Band, Laid},
 };
 
 /// A write in the making: what is there, and what each device shall hold.
@@ -44,6 +44,9 @@ impl Session<'_> {
         let Draft {
             mut observed, new, ..
         } = draft;
+        for laid in new.values() {
+            plan::tables::check_size(laid.iter())?;
+        }
         let mut done: Vec<(u32, Vec<Laid>)> = Vec::new();
         let mut flushed = 0;
         for (ifindex, laid) in new {
@@ -94,6 +97,13 @@ impl Draft {
             .iter()
             .find(|(_, laid)| laid.iter().any(|laid| holds(&laid)))
             .map(|(ifindex, _)| *ifindex)
+    }
+
+    /// The name of a device, empty where it is gone.
+    pub(super) fn name_of(&self, ifindex: u32) -> String {
+        let mut links = self.observed.links.iter();
+        let link = links.find(|link| link.index == ifindex);
+        link.map_or_else(String::new, |link| link.name.clone())
     }
 
     /// Whether there is an experiment of that name whose end has passed.
@@ -162,33 +172,25 @@ impl Draft {
                 )));
             }
             let now = self.now;
-            let laid = self.find(name)?;
-            if laid.experiment.namespace != experiment.namespace {
+            let before = self.find(name)?.clone();
+            if before.experiment.namespace != experiment.namespace {
                 return Err(Error::Refused(format!(
                     "{name} is there already, of another Kubernetes namespace; experiments of a \
                      place need names of their own"
                 )));
             }
-            let before = laid.clone();
-            if laid.experiment.duration != experiment.duration {
-                laid.ends = end(now);
+            let mut after = before.clone();
+            if before.experiment.duration != experiment.duration {
+                after.ends = end(now);
             }
-            laid.experiment = experiment.clone();
-            laid.addresses = addresses;
-            return Ok(if *laid == before {
-                Effect::Unchanged
-            } else {
-                Effect::Changed
-            });
+            after.experiment = experiment.clone();
+            after.addresses = addresses;
+            return self.settle(ifindex, &before, after);
         }
+        self.fits_device(ifindex, experiment)?;
         let end = end(self.now);
         let laid = self.new.entry(ifindex).or_default();
-        let Some((slot, band)) = plan::room(laid) else {
-            return Err(Error::Refused(format!(
-                "{name} does not fit: {} experiments is what a device can have",
-                netchaos_common::abi::SLOTS
-            )));
-        };
+        let (slot, band) = room(laid, experiment)?;
         laid.push(Laid {
             slot,
             going: false,
@@ -201,6 +203,60 @@ impl Draft {
         });
         Ok(Effect::Created)
     }
+
+    /// Makes an experiment what it shall be: where it is if it can change there at once for every
+    /// packet, else in a slot and a band of its own, beside which the old ones go.
+    pub(super) fn settle(
+        &mut self,
+        ifindex: u32,
+        before: &Laid,
+        after: Laid,
+    ) -> Result<Effect, Error> {
+        if after == *before {
+            return Ok(Effect::Unchanged);
+        }
+        self.fits_device(ifindex, &after.experiment)?;
+        let all = self.new.entry(ifindex).or_default();
+        if let Some(laid) = all.iter_mut().find(|laid| laid.slot == before.slot) {
+            if before.changes_in_place(&after.experiment) {
+                *laid = after;
+                return Ok(Effect::Changed);
+            }
+            laid.going = true;
+        }
+        let (slot, Band { pair, band }) = room(all, &after.experiment)?;
+        all.push(Laid {
+            slot,
+            pair,
+            band,
+            ..after
+        });
+        Ok(Effect::Changed)
+    }
+
+    /// # Errors
+    /// The device's frames are longer than the fault lets through.
+    fn fits_device(&self, ifindex: u32, experiment: &Experiment) -> Result<(), Error> {
+        let mut links = self.observed.links.iter();
+        let mtu = links
+            .find(|link| link.index == ifindex)
+            .map_or(0, |link| link.mtu);
+        match plan::chain::check_mtu(&experiment.fault, mtu) {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(Problems(problems).into()),
+        }
+    }
+}
+
+fn room(laid: &[Laid], experiment: &Experiment) -> Result<(u8, Band), Error> {
+    plan::room(laid, &experiment.fault).ok_or_else(|| {
+        Error::Refused(format!(
+            "{} does not fit: {} experiments is what a device can have, and one that is being \
+             changed needs a place beside its old one",
+            experiment.name,
+            netchaos_common::abi::SLOTS
+        ))
+    })
 }
 
 impl Site {

@@ -62,16 +62,8 @@ impl Session<'_> {
         let addresses = self.addresses_of(&laying.experiments).await?;
         let mut draft = self.draft().await?;
         self.place_all(&mut draft, &laying, &addresses).await?;
-        let name = |ifindex| {
-            let link = draft
-                .observed
-                .links
-                .iter()
-                .find(|link| link.index == ifindex);
-            link.map_or_else(String::new, |link| link.name.clone())
-        };
         let planned = draft.new.iter().map(|(ifindex, laid)| Planned {
-            device: name(*ifindex),
+            device: draft.name_of(*ifindex),
             ifindex: *ifindex,
             laid: laid.iter().filter(|laid| !laid.going).cloned().collect(),
         });
@@ -113,10 +105,26 @@ impl Session<'_> {
             new.retain(|target| seen.insert(*target));
             list.extend(new.into_iter().cloned());
             for (name, found) in addresses {
-                let kept = laid.addresses.entry(name).or_default();
-                kept.extend(found);
-                kept.sort_unstable();
-                kept.dedup();
+                add_known(laid, name, found);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Aims an experiment at further addresses of a name among its targets.
+    ///
+    /// # Errors
+    /// As [`Session::change`].
+    pub(super) async fn add_addresses(
+        &self,
+        experiment: &str,
+        name: &str,
+        addresses: &[IpAddr],
+    ) -> Result<Effect, Error> {
+        self.edit(experiment, |laid| {
+            if names_in(&laid.experiment).any(|used| used == name) {
+                add_known(laid, name.to_owned(), addresses.to_vec());
             }
             Ok(())
         })
@@ -217,14 +225,11 @@ impl Session<'_> {
     ) -> Result<Effect, Error> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
-        let laid = draft.find(name)?;
-        let before = laid.clone();
-        edit(laid)?;
-        let effect = if *laid == before {
-            Effect::Unchanged
-        } else {
-            Effect::Changed
-        };
+        let before = draft.find(name)?.clone();
+        let mut after = before.clone();
+        edit(&mut after)?;
+        let device = draft.device_of(name).unwrap_or_default();
+        let effect = draft.settle(device, &before, after)?;
         self.carry_out(draft, false).await?;
         Ok(effect)
     }
@@ -295,6 +300,14 @@ fn target_list(laid: &mut Laid) -> Result<&mut Vec<Target>, Error> {
     }
 }
 
+/// What a name has stood for stays, since connections to it live on.
+fn add_known(laid: &mut Laid, name: String, addresses: Vec<IpAddr>) {
+    let kept = laid.addresses.entry(name).or_default();
+    kept.extend(addresses);
+    kept.sort_unstable();
+    kept.dedup();
+}
+
 fn name_of(target: &Target) -> Option<&str> {
     match &target.peer {
         Peer::Name(name) => Some(name.as_str()),
@@ -302,7 +315,7 @@ fn name_of(target: &Target) -> Option<&str> {
     }
 }
 
-fn names_in(experiment: &Experiment) -> impl Iterator<Item = &str> {
+pub(super) fn names_in(experiment: &Experiment) -> impl Iterator<Item = &str> {
     let list = match &experiment.targets {
         Targets::List(list) => list.as_slice(),
         Targets::AllTraffic => &[],

@@ -6,6 +6,7 @@ use crate::{
     experiment::Problems,
     kernel::{bpf, netlink, netns},
     names, place,
+    plan::tables::TooManyKeys,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,8 @@ pub enum Error {
     Refused(String),
     #[error(transparent)]
     Problems(#[from] Problems),
+    #[error(transparent)]
+    TooManyKeys(#[from] TooManyKeys),
     #[error("{}", each(.0))]
     Names(Vec<names::Error>),
     #[error(transparent)]

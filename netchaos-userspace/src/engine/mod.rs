@@ -22,6 +22,7 @@ mod observe;
 mod ours;
 mod pair;
 mod report;
+mod run;
 mod site;
 mod tables;
 
@@ -40,7 +41,7 @@ pub use self::{
     edit::{Effect, Laying, Planned},
     error::{Error, Outcome},
     heal::Healed,
-    report::{Listed, QueueReport, Shown, Standing},
+    report::{Hits, Listed, QueueReport, Shown, Standing},
 };
 
 /// How long a call waits for another one to end.

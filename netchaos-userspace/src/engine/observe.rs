@@ -7,14 +7,16 @@ use netchaos_common::abi::{ABI_VERSION, MAGIC, SLOTS, State};
 use super::{
     attach,
     error::Error,
-    ours::{Clsact, Own, Role, Seat, is_own_filter},
+    ours::{Clsact, Own, Role, Seats, is_own_filter},
 };
 use crate::{
+    experiment::Direction,
     kernel::{
         bpf::{self, Entry as _, Maps},
         netlink::{Filter, Link, Netlink, Qdisc},
     },
-    plan::{Band, Laid, PRIO_HANDLE},
+    plan::{Band, CLEAN, Laid, PRIO, PRIO_HANDLE},
+    qdisc::{Chain, ClassId},
 };
 
 /// A namespace as netchaos sees it.
@@ -29,8 +31,8 @@ pub struct Site {
     /// None where the device is gone; its pairs stay behind.
     pub device: Option<Link>,
     pub pairs: BTreeMap<u8, Pair>,
-    /// Our program on the device.
-    pub seat: Option<Seat>,
+    /// Our programs on the device.
+    pub seats: Seats,
     pub clsact: Clsact,
     pub state: Known,
 }
@@ -42,8 +44,39 @@ pub struct Pair {
     /// Our filter on the lower device; its program holds the maps.
     pub filter: Option<Filter>,
     pub has_prio: bool,
-    /// The qdiscs in its bands.
-    pub bands: BTreeMap<Band, Qdisc>,
+    /// What is in its bands.
+    pub bands: BTreeMap<Band, Filled>,
+}
+
+/// The qdiscs of a band.
+#[derive(Clone, Debug)]
+pub struct Filled {
+    pub top: Qdisc,
+    /// What hangs on it.
+    pub inner: Option<Qdisc>,
+}
+
+impl Filled {
+    /// Those of a band of the device with the given index.
+    pub fn find(qdiscs: &[Qdisc], upper: u32, band: Band) -> Option<Self> {
+        let at = |parent: ClassId| {
+            let mut all = qdiscs.iter().filter(|qdisc| qdisc.ifindex == upper);
+            // What the kernel puts into a class by itself (a pfifo, say) has no handle.
+            all.find(|qdisc| qdisc.parent == parent && qdisc.handle.0 != 0)
+        };
+        let top = at(band.class())?.clone();
+        let inner = at(ClassId(top.handle.0 | 1)).cloned();
+        Some(Self { top, inner })
+    }
+
+    /// Their parameters, as the kernel tells them.
+    pub fn chain(&self) -> Chain {
+        let inner = self.inner.as_ref();
+        Chain {
+            netem: self.top.netem(),
+            tbf: self.top.tbf().or_else(|| inner?.tbf()),
+        }
+    }
 }
 
 /// What is known of a site's experiments.
@@ -70,12 +103,12 @@ impl Observed {
     pub async fn take(netlink: &Netlink) -> Result<Self, Error> {
         let mut observed = Self::take_without_maps(netlink).await?;
         for site in &mut observed.sites {
-            let seat = match &site.device {
-                Some(device) => attach::seat(netlink, device.as_device()).await,
-                None => Ok(None),
+            let seats = match &site.device {
+                Some(device) => attach::seats(netlink, device.as_device()).await,
+                None => Ok(Seats::default()),
             };
-            match seat {
-                Ok(seat) => site.seat = seat,
+            match seats {
+                Ok(seats) => site.seats = seats,
                 // Which program it is can be seen only by opening it, as can the maps.
                 Err(Error::Bpf(error)) => {
                     site.state = Known::Closed(Arc::new(error));
@@ -131,7 +164,7 @@ impl Site {
             ifindex,
             device: links.iter().find(|link| link.index == ifindex).cloned(),
             pairs: BTreeMap::new(),
-            seat: None,
+            seats: Seats::default(),
             clsact: Clsact::Found,
             state: Known::Nothing,
         }
@@ -158,12 +191,18 @@ impl Site {
         let name = self.device_name();
         if self.device.is_none() {
             missing.push("its device is gone".into());
-        } else if self.seat.is_none() {
-            missing.push(format!("no classifier on {name}"));
+        } else {
+            let direction = laid.experiment.direction;
+            if direction != Direction::From && self.seats.egress.is_none() {
+                missing.push(format!("no classifier at egress of {name}"));
+            }
+            if direction != Direction::To && self.seats.ingress.is_none() {
+                missing.push(format!("no classifier at ingress of {name}"));
+            }
         }
         match self.pairs.get(&laid.pair) {
             None => missing.push("its pair of devices is gone".into()),
-            Some(pair) => pair.missing(laid.band(), &mut missing),
+            Some(pair) => pair.missing(laid, &mut missing),
         }
         missing
     }
@@ -187,19 +226,13 @@ impl Pair {
             .cloned();
         let on_upper =
             |qdisc: &&Qdisc| Some(qdisc.ifindex) == upper.as_ref().map(|link| link.index);
-        let bands = qdiscs
-            .iter()
-            .filter(on_upper)
-            .filter(|qdisc| qdisc.parent.0 & 0xffff_0000 == PRIO_HANDLE.0)
-            // The pfifo that prio puts into a class by itself has no handle.
-            .filter(|qdisc| qdisc.handle.0 != 0)
-            .map(|qdisc| {
-                let band = Band {
-                    pair: own.pair,
-                    band: qdisc.parent.0 as u8,
-                };
-                (band, qdisc.clone())
-            })
+        let classes = (CLEAN + 1..=PRIO.bands as u8).map(|band| Band {
+            pair: own.pair,
+            band,
+        });
+        let index = upper.as_ref().map_or(0, |link| link.index);
+        let bands = classes
+            .filter_map(|band| Some((band, Filled::find(qdiscs, index, band)?)))
             .collect();
         Ok(Self {
             has_prio: qdiscs
@@ -217,11 +250,13 @@ impl Pair {
         })
     }
 
-    fn missing(&self, band: Band, missing: &mut Vec<String>) {
+    fn missing(&self, laid: &Laid, missing: &mut Vec<String>) {
         let lower = &self.lower.name;
+        let band = laid.band();
         match &self.upper {
             None => missing.push(format!("the device above {lower} is gone")),
             Some(upper) if !upper.is_up => missing.push(format!("{} is down", upper.name)),
+            Some(_) if laid.band == CLEAN => {}
             Some(upper) if !self.has_prio => missing.push(format!("{} has no prio", upper.name)),
             Some(upper) if !self.bands.contains_key(&band) => {
                 missing.push(format!("no qdisc in {} of {}", band.class(), upper.name));

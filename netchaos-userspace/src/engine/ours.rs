@@ -3,7 +3,7 @@
 
 use crate::kernel::{
     bpf,
-    netlink::{Filter, Link},
+    netlink::{Filter, Hook, Link},
 };
 
 /// What a device of ours is for.
@@ -123,7 +123,7 @@ impl Clsact {
     }
 }
 
-/// Where our program sits on the faults' device.
+/// Where one of our programs sits on the faults' device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seat {
     /// At tcx, the program's id.
@@ -132,11 +132,37 @@ pub enum Seat {
     Clsact(Filter),
 }
 
+/// The seats of our programs on the faults' device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seats {
+    pub egress: Option<Seat>,
+    pub ingress: Option<Seat>,
+}
+
+impl Seats {
+    pub const fn at(&self, hook: Hook) -> Option<&Seat> {
+        match hook {
+            Hook::Egress => self.egress.as_ref(),
+            Hook::Ingress => self.ingress.as_ref(),
+        }
+    }
+
+    pub fn set(&mut self, hook: Hook, seat: Option<Seat>) {
+        match hook {
+            Hook::Egress => self.egress = seat,
+            Hook::Ingress => self.ingress = seat,
+        }
+    }
+}
+
 /// Whether a filter on clsact is ours.
 pub fn is_own_filter(filter: &Filter) -> bool {
     [bpf::HANDLE, bpf::HANDLE_WITH_CLSACT].contains(&filter.handle)
         && filter.preference == bpf::PREFERENCE
-        && matches!(&filter.program, Some((name, _)) if name == bpf::EGRESS || name == bpf::BACK)
+        && matches!(
+            &filter.program,
+            Some((name, _)) if [bpf::EGRESS, bpf::INGRESS, bpf::BACK].contains(&name.as_str())
+        )
 }
 
 #[cfg(test)]
@@ -153,6 +179,8 @@ mod tests {
             is_up: true,
             is_loopback: false,
             is_layer3: false,
+            mtu: 1500,
+            gso_max_segs: 65_535,
         }
     }
 

@@ -7,16 +7,19 @@ use super::{
 };
 use crate::{
     kernel::netlink::{Device, Link, Netlink, NewLink},
-    plan::{Band, PRIO, PRIO_HANDLE},
-    qdisc::Netem,
+    plan::{Band, PRIO, PRIO_HANDLE, chain::fits_in_place},
+    qdisc::{Chain, ClassId},
 };
 
 /// The kernel's largest for a device; smaller than the faults' device would lose packets silently.
 const MTU: u32 = 65_535;
+/// What a device takes in one packet by default (GSO_MAX_SEGS, linux/netdevice.h).
+const MOST_SEGMENTS: u32 = 65_535;
 /// Packets that a band may hold which has no qdisc of ours.
 const QUEUE: u32 = 1000;
 
 const NO_NETEM: &str = "without it packets cannot be delayed";
+const NO_TBF: &str = "without it a bandwidth cannot be kept";
 const NO_PRIO: &str = "without it experiments cannot have bands of their own";
 const NO_MACVLAN: &str = "without it there is no device for the private tree";
 const NO_VETH: &str = "without it, and without dummy, there is no device under the private tree";
@@ -45,10 +48,16 @@ impl Site {
             .await
             .map_err(lacks("macvlan", NO_MACVLAN))?;
         let upper_link = link_named(netlink, &upper_name).await?;
-        netlink
+        // Before anything can wait in it: a root that comes later flushes the queue.
+        let has_prio = match netlink
             .add_root_prio(upper_link.as_device(), PRIO_HANDLE, &PRIO)
             .await
-            .map_err(lacks("sch_prio", NO_PRIO))?;
+        {
+            Ok(()) => true,
+            // Experiments that the program does alone need none.
+            Err(error) if error.is_unknown_kind() => false,
+            Err(error) => return Err(error.into()),
+        };
         // While they are down: on a device that is up it would empty the queues.
         for link in [&lower_link, &upper_link] {
             netlink
@@ -62,37 +71,82 @@ impl Site {
             lower: lower_link,
             upper: Some(upper_link),
             filter: None,
-            has_prio: true,
+            has_prio,
             bands: Default::default(),
         };
         self.pairs.insert(pair, made);
         Ok(())
     }
 
-    /// Puts a netem into a band, or changes the one that is there in place.
+    /// Gives a pair its prio, where it has none.
+    pub(super) async fn add_prio(&mut self, netlink: &Netlink, pair: u8) -> Result<(), Error> {
+        netlink
+            .add_root_prio(self.upper(pair)?, PRIO_HANDLE, &PRIO)
+            .await
+            .map_err(lacks("sch_prio", NO_PRIO))?;
+        if let Some(pair) = self.pairs.get_mut(&pair) {
+            pair.has_prio = true;
+        }
+        Ok(())
+    }
+
+    /// Makes a pair's upper device take one segment at a time, or whole packets again.
+    pub(super) async fn cut_segments(
+        &mut self,
+        netlink: &Netlink,
+        pair: u8,
+        cuts: bool,
+    ) -> Result<(), Error> {
+        let upper = self
+            .pairs
+            .get_mut(&pair)
+            .and_then(|pair| pair.upper.as_mut());
+        let Some(upper) = upper else { return Ok(()) };
+        if cuts != (upper.gso_max_segs == 1) {
+            let most = if cuts { 1 } else { MOST_SEGMENTS };
+            netlink.set_gso_max_segs(upper.as_device(), most).await?;
+            upper.gso_max_segs = most;
+        }
+        Ok(())
+    }
+
+    /// Puts qdiscs into a band, or changes those that are there in place.
     pub(super) async fn fill_band(
         &mut self,
         netlink: &Netlink,
         band: Band,
-        netem: &Netem,
+        chain: &Chain,
     ) -> Result<(), Error> {
         let upper = self.upper(band.pair)?;
         let found = self.pairs[&band.pair].bands.get(&band);
-        match found {
-            Some(qdisc) if qdisc.netem().as_ref() == Some(netem) => {}
-            Some(qdisc) if qdisc.kind == "netem" => {
-                netlink
-                    .change_netem(upper, band.class(), qdisc.handle, netem)
-                    .await?;
+        let is_in_place = found.is_some_and(|found| fits_in_place(&found.chain(), chain));
+        if let Some(found) = found {
+            if chain.reads_as(&found.chain()) {
+                return Ok(());
             }
-            other => {
-                if let Some(foreign) = other {
-                    netlink.delete_qdisc(upper, foreign).await?;
-                }
-                netlink
-                    .add_netem(upper, band.class(), band.handle(), netem)
-                    .await
-                    .map_err(lacks("sch_netem", NO_NETEM))?;
+            if !is_in_place {
+                netlink.delete_qdisc(upper, &found.top).await?;
+            }
+        }
+        let mut parent = band.class();
+        let mut handle = band.handle();
+        if let Some(netem) = &chain.netem {
+            if is_in_place {
+                netlink.change_netem(upper, parent, handle, netem).await?;
+            } else {
+                let added = netlink.add_netem(upper, parent, handle, netem).await;
+                added.map_err(lacks("sch_netem", NO_NETEM))?;
+            }
+            // netem has one class, 1, for what has waited its time.
+            parent = ClassId(handle.0 | 1);
+            handle = band.inner_handle();
+        }
+        if let Some(tbf) = &chain.tbf {
+            if is_in_place {
+                netlink.change_tbf(upper, parent, handle, tbf).await?;
+            } else {
+                let added = netlink.add_tbf(upper, parent, handle, tbf).await;
+                added.map_err(lacks("sch_tbf", NO_TBF))?;
             }
         }
         Ok(())
@@ -107,15 +161,25 @@ impl Site {
         Ok(())
     }
 
+    /// The device below it.
+    pub(super) fn lower(&self, pair: u8) -> Result<Device<'_>, Error> {
+        match self.pairs.get(&pair) {
+            Some(pair) => Ok(pair.lower.as_device()),
+            None => Err(self.has_lost(pair)),
+        }
+    }
+
+    fn has_lost(&self, pair: u8) -> Error {
+        Error::ReadBack(format!("pair {pair} of {} has gone", self.device_name()))
+    }
+
     /// The device whose prio has the pair's bands.
     pub(super) fn upper(&self, pair: u8) -> Result<Device<'_>, Error> {
         self.pairs
             .get(&pair)
             .and_then(|pair| pair.upper.as_ref())
             .map(Link::as_device)
-            .ok_or_else(|| {
-                Error::ReadBack(format!("pair {pair} of {} has gone", self.device_name()))
-            })
+            .ok_or_else(|| self.has_lost(pair))
     }
 
     /// Remembers in every pair whose clsact the device has.

@@ -6,12 +6,12 @@ use netchaos_common::abi::Counter;
 use serde::Serialize;
 
 use super::{
-    Session,
+    Planned, Session,
     error::Error,
-    observe::{Known, Observed, Site},
+    observe::{Filled, Known, Observed, Site},
 };
 use crate::{
-    experiment::Experiment,
+    experiment::{Direction, Experiment},
     kernel::{bpf::Maps, clock, netns::Lock},
     plan::{self, Laid},
 };
@@ -30,16 +30,60 @@ pub struct Listed {
     pub created: f64,
     /// Seconds until it ends; none where it lasts until it is removed.
     pub ends_in: Option<f64>,
-    /// Packets steered so far, a GSO packet counting once, and their bytes.
-    pub packets: u64,
-    pub bytes: u64,
-    /// Seconds since the first and the last of them.
-    pub first_packet_ago: Option<f64>,
-    pub last_packet_ago: Option<f64>,
+    /// What went to the targets, and what came from them; none where the direction is not asked
+    /// for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Hits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Hits>,
     pub spec: Experiment,
     /// What the names among the targets stand for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
+}
+
+/// The packets of one direction that an experiment has matched so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hits {
+    /// A GSO packet counting once.
+    pub packets: u64,
+    pub bytes: u64,
+    /// The packets that they are on the wire.
+    pub segments: u64,
+    /// Of them, those that were dropped as asked: loss and partition.
+    pub dropped: u64,
+    /// Seconds since the first and the last of them.
+    pub first_packet_ago: Option<f64>,
+    pub last_packet_ago: Option<f64>,
+}
+
+impl Hits {
+    fn of(counter: Counter, now: u64) -> Self {
+        let ago = |moment: u64| (moment != 0).then(|| seconds(now.saturating_sub(moment)));
+        Self {
+            packets: counter.packets,
+            bytes: counter.bytes,
+            segments: counter.segments,
+            dropped: counter.dropped,
+            first_packet_ago: ago(counter.first),
+            last_packet_ago: ago(counter.last),
+        }
+    }
+}
+
+impl Listed {
+    /// Packets of both directions.
+    pub fn packets(&self) -> u64 {
+        self.hits().map(|(_, hits)| hits.packets).sum()
+    }
+
+    /// The directions that are asked for, in words, and what was hit there.
+    pub fn hits(&self) -> impl Iterator<Item = (&'static str, &Hits)> {
+        [("to", &self.to), ("from", &self.from)]
+            .into_iter()
+            .filter_map(|(name, hits)| Some((name, hits.as_ref()?)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,19 +114,19 @@ pub struct Shown {
     pub upper: Option<String>,
 }
 
-/// The band and its qdisc.
+/// The band and its qdiscs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueReport {
     /// The device whose prio has the band.
     pub device: String,
-    /// The band's class and the qdisc's handle, as tc writes them.
+    /// The band's class and the first qdisc's handle, as tc writes them.
     pub class: String,
     pub handle: String,
-    pub kind: String,
-    /// Most packets that it holds at a time.
-    pub limit: u32,
-    /// Packets that it holds now, and has let through and dropped so far.
+    /// The qdiscs near to how tc writes them, each the parent of the next one.
+    pub qdiscs: String,
+    /// Packets that they hold now, and have let through and dropped so far. With `strictCompat`
+    /// what was dropped as asked is among them, since netem does not tell.
     pub queued: u32,
     pub sent: u64,
     pub dropped: u64,
@@ -120,6 +164,29 @@ impl Session<'_> {
         Ok((lock, observed, now))
     }
 
+    /// One experiment as it is planned, for who wants it explained.
+    ///
+    /// # Errors
+    /// As [`Session::show`].
+    pub async fn planned(&self, name: &str) -> Result<Planned, Error> {
+        let draft = self.draft().await?;
+        let all = draft.new.iter().flat_map(|(ifindex, laid)| {
+            let staying = laid.iter().filter(|laid| !laid.going);
+            staying.map(move |laid| (*ifindex, laid))
+        });
+        let all: Vec<(u32, &Laid)> = all.collect();
+        let found = all.iter().find(|(_, laid)| laid.experiment.name == name);
+        let Some((ifindex, laid)) = found else {
+            let names: Vec<_> = all.iter().map(|(_, laid)| &*laid.experiment.name).collect();
+            return Err(Error::no_such_experiment(name, &names));
+        };
+        Ok(Planned {
+            device: draft.name_of(*ifindex),
+            ifindex: *ifindex,
+            laid: vec![(*laid).clone()],
+        })
+    }
+
     /// One experiment with what the kernel holds for it.
     ///
     /// # Errors
@@ -151,12 +218,15 @@ impl Site {
     }
 
     fn listed(&self, laid: &Laid, now: u64) -> Result<Listed, Error> {
-        let counter = match &self.state {
-            Known::Open { maps, .. } => maps.counter(laid.slot.into())?,
-            _ => Counter::default(),
-        };
         let missing = self.missing(laid);
-        let ago = |moment: u64| (moment != 0).then(|| seconds(now.saturating_sub(moment)));
+        let direction = laid.experiment.direction;
+        let hits = |unasked, ingress| match &self.state {
+            Known::Open { maps, .. } if direction != unasked => {
+                let counter = maps.counter(laid.slot.into(), ingress)?;
+                Ok::<_, Error>(Some(Hits::of(counter, now)))
+            }
+            _ => Ok(None),
+        };
         Ok(Listed {
             name: laid.experiment.name.clone(),
             device: self.device_name(),
@@ -164,10 +234,8 @@ impl Site {
             missing,
             created: seconds(laid.created),
             ends_in: laid.ends.map(|end| seconds(end.saturating_sub(now))),
-            packets: counter.packets,
-            bytes: counter.bytes,
-            first_packet_ago: ago(counter.first),
-            last_packet_ago: ago(counter.last),
+            to: hits(Direction::From, false)?,
+            from: hits(Direction::To, true)?,
             spec: laid.experiment.clone(),
             addresses: laid.addresses.clone(),
         })
@@ -192,23 +260,21 @@ impl Site {
         let listed = self.listed(laid, now)?;
         let pair = self.pairs.get(&laid.pair);
         let upper = pair.and_then(|pair| pair.upper.as_ref());
-        let qdisc = pair.and_then(|pair| pair.bands.get(&laid.band()));
-        let queue = qdisc.zip(upper).map(|(qdisc, upper)| QueueReport {
+        let filled = pair.and_then(|pair| pair.bands.get(&laid.band()));
+        let queue = filled.zip(upper).map(|(filled, upper)| QueueReport {
             device: upper.name.clone(),
             class: laid.band().class().to_string(),
-            handle: qdisc.handle.to_string(),
-            kind: qdisc.kind.clone(),
-            limit: qdisc.netem().map_or(0, |netem| netem.limit),
-            queued: qdisc.statistics.queued,
-            sent: qdisc.statistics.packets,
-            dropped: qdisc.statistics.drops,
+            handle: filled.top.handle.to_string(),
+            qdiscs: filled.chain().to_string(),
+            queued: filled.top.statistics.queued,
+            sent: filled.top.statistics.packets,
+            dropped: filled.top.statistics.drops,
         });
         let mut drift = listed.missing.clone();
-        let wanted = plan::netem::of(&laid.experiment.fault);
-        if let Some(found) = qdisc.and_then(|qdisc| qdisc.netem())
-            && found != wanted
+        if let Some((found, wanted)) = filled.map(Filled::chain).zip(laid.chain())
+            && !wanted.reads_as(&found)
         {
-            drift.push(format!("the netem should be {wanted:?} and is {found:?}"));
+            drift.push(format!("the band should hold {wanted} and holds {found}"));
         }
         if let Known::Open { maps, .. } = &self.state {
             drift.extend(self.drift_of_tables(maps)?);

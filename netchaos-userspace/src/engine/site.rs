@@ -6,23 +6,23 @@
 //! for the packets on their way, and only then the end of its band. The filter on the device
 //! comes last of all and goes first of all.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use netchaos_common::abi::{self, SLOTS, Steer};
+use netchaos_common::abi::{self, Steer};
 
 use super::{
-    attach::Fresh,
+    attach::{Fresh, hooks},
     error::Error,
     journal,
-    observe::{Known, Pair, Site},
+    observe::{Filled, Known, Pair, Site},
     tables,
 };
 use crate::{
     kernel::{
         bpf::{Capacity, Classifier, Entry as _, Maps},
-        netlink::Netlink,
+        netlink::{Hook, Netlink},
     },
-    plan::{self, Band, Desired, Laid, Tables},
+    plan::{self, Band, CLEAN, Desired, Laid, Tables, chain},
 };
 
 /// How long the packets of a removed experiment are waited for beyond its own delay.
@@ -41,31 +41,27 @@ impl Site {
     pub(super) async fn turn_into(
         &mut self,
         netlink: &Netlink,
-        new: Vec<Laid>,
+        mut new: Vec<Laid>,
         at_once: bool,
     ) -> Result<u32, Error> {
-        let desired = plan::desired(&new);
-        for band in desired.bands.keys() {
-            if self.pairs.get(&band.pair).is_none_or(Pair::is_broken) {
-                self.delete_pair(netlink, band.pair).await?;
-                self.make_pair(netlink, band.pair).await?;
-            }
-        }
-        for (band, netem) in &desired.bands {
-            self.fill_band(netlink, *band, netem).await?;
-        }
-        let is_last = desired.bands.is_empty();
+        let mut desired = plan::desired(&new);
+        self.make_pairs(netlink, &desired).await?;
+        self.fill_bands(netlink, &mut new, &mut desired).await?;
+        let is_last = desired.pairs.is_empty();
         let fresh = if is_last {
             None
         } else {
             self.open_maps(&desired, &new)?
         };
+        if fresh.is_none() && !is_last {
+            self.attach_to_new_pairs(netlink).await?;
+        }
         if matches!(self.state, Known::Open { .. }) {
             self.write_journal(&new)?;
             self.write_tables(&new, &desired)?;
         }
         if !is_last {
-            self.attach(netlink, fresh).await?;
+            self.attach(netlink, &desired, fresh).await?;
         }
         let flushed = self.wait_for_what_goes(netlink, &new, at_once).await?;
         let (going, staying): (Vec<_>, Vec<_>) = new.into_iter().partition(|laid| laid.going);
@@ -79,6 +75,49 @@ impl Site {
         Ok(flushed)
     }
 
+    async fn make_pairs(&mut self, netlink: &Netlink, desired: &Desired) -> Result<(), Error> {
+        for (pair, cuts) in &desired.pairs {
+            let has_bands = desired.bands.keys().any(|band| band.pair == *pair);
+            if self.pairs.get(pair).is_none_or(Pair::is_broken) {
+                self.delete_pair(netlink, *pair).await?;
+                self.make_pair(netlink, *pair).await?;
+            }
+            if has_bands && !self.pairs[pair].has_prio {
+                self.add_prio(netlink, *pair).await?;
+            }
+            self.cut_segments(netlink, *pair, *cuts).await?;
+        }
+        Ok(())
+    }
+
+    /// Fills the bands. An experiment whose netem the kernel does not let be beside others gets a
+    /// pair of its own, and `new` and `desired` say so then.
+    async fn fill_bands(
+        &mut self,
+        netlink: &Netlink,
+        new: &mut [Laid],
+        desired: &mut Desired,
+    ) -> Result<(), Error> {
+        for (band, chain) in desired.bands.clone() {
+            match self.fill_band(netlink, band, &chain).await {
+                Err(Error::Netlink(error)) if error.is_duplicate_rule() => {}
+                other => {
+                    other?;
+                    continue;
+                }
+            }
+            let alone = plan::room_alone(new)
+                .ok_or_else(|| Error::Refused("no pair of devices is left".into()))?;
+            for laid in new.iter_mut().filter(|laid| laid.band() == band) {
+                (laid.pair, laid.band) = (alone.pair, alone.band);
+            }
+            *desired = plan::desired(new);
+            self.make_pairs(netlink, desired).await?;
+            self.fill_band(netlink, alone, &chain).await?;
+        }
+        Ok(())
+    }
+
     pub(super) fn maps(&mut self) -> Result<&mut Maps, Error> {
         match &mut self.state {
             Known::Open { maps, .. } => Ok(maps),
@@ -90,7 +129,7 @@ impl Site {
     /// programs that use them are given back, to replace the attached ones.
     fn open_maps(&mut self, desired: &Desired, new: &[Laid]) -> Result<Option<Fresh>, Error> {
         let needed = needed_room(&desired.tables, new);
-        let is_attached = self.is_attached();
+        let is_attached = self.is_attached(desired);
         let old = match std::mem::replace(&mut self.state, Known::Nothing) {
             Known::Open { maps, laid, dirty } if is_attached && maps.has_room(&needed) => {
                 self.state = Known::Open { maps, laid, dirty };
@@ -115,9 +154,7 @@ impl Site {
         if let Some(old) = old {
             // Packets are on their laps with marks that the old programs gave.
             maps.copy_priorities(&old)?;
-            for slot in 0..SLOTS as u32 {
-                maps.set_counter(slot, old.counter(slot)?)?;
-            }
+            maps.copy_counters(&old)?;
         }
         self.state = Known::Open {
             maps,
@@ -127,36 +164,56 @@ impl Site {
         Ok(Some(programs))
     }
 
-    /// Whether the programs that use the maps are within reach.
-    fn is_attached(&self) -> bool {
-        self.seat.is_some() && self.pairs.values().any(|pair| pair.filter.is_some())
+    /// Whether the programs that use the maps are within reach, wherever one is needed.
+    fn is_attached(&self, desired: &Desired) -> bool {
+        let sits = |(hook, is_needed): (Hook, bool)| !is_needed || self.seats.at(hook).is_some();
+        hooks(desired).into_iter().all(sits)
+            && self.pairs.values().any(|pair| pair.filter.is_some())
     }
 
-    /// Steers and tables, with the switch at their end.
+    /// Tables and steers, with the switch at their end.
     fn write_tables(&mut self, new: &[Laid], desired: &Desired) -> Result<(), Error> {
-        let mut steers = Vec::new();
+        let mut steers = BTreeMap::new();
         for laid in new.iter().filter(|laid| !laid.going) {
-            let steer = Steer {
-                ends: laid.ends.unwrap_or(0),
-                classid: laid.band().class().0,
-                ifindex: self.upper(laid.pair)?.index,
-            };
-            steers.push((u32::from(laid.slot), steer));
+            steers.insert(u32::from(laid.slot), self.steer(laid)?);
         }
         let Known::Open { maps, laid, dirty } = &mut self.state else {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
-        for (slot, steer) in steers {
-            if maps.steers.read(slot)? != steer {
-                maps.steers.write(slot, steer)?;
-            }
-        }
         let old = if *dirty {
             tables::read(maps)?
         } else {
             plan::desired(laid).tables
         };
-        tables::switch(maps, &old, &desired.tables, desired.live)
+        keep_counters(maps, laid, new)?;
+        tables::switch(
+            maps,
+            &old,
+            &desired.tables,
+            desired.out,
+            desired.into,
+            &steers,
+        )
+    }
+
+    /// What the programs are told to do with an experiment's packets.
+    fn steer(&self, laid: &Laid) -> Result<Steer, Error> {
+        let fault = &laid.experiment.fault;
+        let mut flags = 0;
+        if laid.band != CLEAN {
+            flags |= Steer::BAND;
+        }
+        if chain::counts_segments(fault) {
+            flags |= Steer::SEGMENT;
+        }
+        Ok(Steer {
+            ends: laid.ends.unwrap_or(0),
+            classid: laid.band().class().0,
+            upper: self.upper(laid.pair)?.index,
+            lower: self.lower(laid.pair)?.index,
+            flags,
+            loss: chain::loss(fault),
+        })
     }
 
     /// Waits for the packets in the bands of what goes.
@@ -169,8 +226,7 @@ impl Site {
         let going = || new.iter().filter(|laid| laid.going);
         let bands: Vec<Band> = going().map(Laid::band).collect();
         let longest = going()
-            .filter_map(|laid| laid.experiment.fault.delay.as_ref())
-            .map(|delay| delay.latency + delay.jitter)
+            .map(|laid| chain::longest_wait(&laid.experiment.fault))
             .max()
             .unwrap_or_default();
         let bound = if at_once {
@@ -188,9 +244,7 @@ impl Site {
     fn forget(&mut self, going: &[Laid], staying: Vec<Laid>) -> Result<(), Error> {
         let maps = self.maps()?;
         for laid in going {
-            let slot = u32::from(laid.slot);
-            maps.steers.write(slot, Steer::default())?;
-            maps.set_counter(slot, abi::Counter::default())?;
+            maps.clear_slot(laid.slot.into())?;
         }
         self.close_journal(going, staying)
     }
@@ -212,12 +266,9 @@ impl Site {
         netlink: &Netlink,
         desired: &Desired,
     ) -> Result<(), Error> {
-        let used = |pair: u8| desired.bands.keys().any(|band| band.pair == pair);
-        let unused: Vec<u8> = self
-            .pairs
-            .keys()
-            .copied()
-            .filter(|pair| !used(*pair))
+        let all = self.pairs.keys().copied();
+        let unused: Vec<u8> = all
+            .filter(|pair| !desired.pairs.contains_key(pair))
             .collect();
         for pair in unused {
             self.delete_pair(netlink, pair).await?;
@@ -227,8 +278,11 @@ impl Site {
                 .bands
                 .iter()
                 .filter(|(band, _)| !desired.bands.contains_key(band));
-            for (_, qdisc) in left_over {
-                netlink.delete_qdisc(self.upper(*number)?, qdisc).await?;
+            for (_, found) in left_over {
+                // What hangs below goes with it.
+                netlink
+                    .delete_qdisc(self.upper(*number)?, &found.top)
+                    .await?;
             }
         }
         Ok(())
@@ -237,15 +291,13 @@ impl Site {
     /// Compares what the kernel holds with what it was told to hold.
     async fn read_back(&self, netlink: &Netlink, desired: &Desired) -> Result<(), Error> {
         let qdiscs = netlink.qdiscs().await?;
-        for (band, netem) in &desired.bands {
+        for (band, chain) in &desired.bands {
             let upper = self.upper(band.pair)?;
-            let found = qdiscs
-                .iter()
-                .find(|qdisc| qdisc.ifindex == upper.index && qdisc.parent == band.class())
-                .and_then(|qdisc| qdisc.netem());
-            if found.as_ref() != Some(netem) {
+            let found = Filled::find(&qdiscs, upper.index, *band);
+            let found = found.as_ref().map(Filled::chain);
+            if found.as_ref().is_none_or(|found| !chain.reads_as(found)) {
                 return Err(Error::ReadBack(format!(
-                    "{} of {} should be {netem:?} and is {found:?}",
+                    "{} of {} should be {chain:?} and is {found:?}",
                     band.class(),
                     upper.name
                 )));
@@ -255,17 +307,31 @@ impl Site {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
         let commit = tables::current(maps)?;
-        if commit.live != desired.live || commit.all != desired.tables.all {
+        if (commit.out, commit.into, commit.all) != (desired.out, desired.into, desired.tables.all)
+        {
             return Err(Error::ReadBack("another commit is in force".into()));
         }
         Ok(())
     }
 }
 
+/// An experiment that has moved to another slot goes on counting there.
+fn keep_counters(maps: &mut Maps, old: &[Laid], new: &[Laid]) -> Result<(), Error> {
+    for to in new.iter().filter(|laid| !laid.going) {
+        let is_new = old.iter().all(|laid| laid.slot != to.slot);
+        let moved = |laid: &&Laid| laid.going && laid.experiment.name == to.experiment.name;
+        let Some(from) = new.iter().find(moved).filter(|_| is_new) else {
+            continue;
+        };
+        maps.copy_counter(from.slot.into(), to.slot.into())?;
+    }
+    Ok(())
+}
+
 impl Pair {
     /// Nothing can be steered into it as it stands.
     fn is_broken(&self) -> bool {
-        !self.has_prio || self.upper.as_ref().is_none_or(|upper| !upper.is_up)
+        self.upper.as_ref().is_none_or(|upper| !upper.is_up)
     }
 }
 
@@ -275,6 +341,7 @@ fn needed_room(tables: &Tables, new: &[Laid]) -> Capacity {
         hosts: tables.hosts.len() as u32,
         prefixes: tables.prefixes.len() as u32,
         chunks: journal::chunks(new),
+        ports: tables.need_ports(),
     }
 }
 
@@ -288,5 +355,6 @@ fn with_spare(needed: Capacity) -> Capacity {
         hosts: grown(needed.hosts, 4096),
         prefixes: grown(needed.prefixes, 1 << 16),
         chunks: grown(needed.chunks, 256),
+        ports: needed.ports,
     }
 }

@@ -1,6 +1,8 @@
 //! The maps' entries, from the old ones to the new ones.
 
-use netchaos_common::abi::{Commit, Wants};
+use std::collections::BTreeMap;
+
+use netchaos_common::abi::{Commit, SLOTS, Steer, Wants};
 
 use super::error::Error;
 use crate::{
@@ -16,10 +18,31 @@ use crate::{
 
 /// What the maps hold, read from them: after a writer that died, no plan says what that is.
 pub(super) fn read(maps: &Maps) -> Result<Tables, Error> {
+    let commit = current(maps)?;
+    let is_looked_up = |lookup| commit.lookups & lookup != 0;
+    // Reading every port takes a moment, and what is not looked up holds nothing: `switch` says
+    // that something is to be looked up before it writes it, and takes that back when it is gone.
     Ok(Tables {
-        all: current(maps)?.all,
+        all: commit.all,
+        limited: commit.limited,
+        vital: commit.vital,
         hosts: maps.hosts()?.into_iter().collect(),
         prefixes: maps.prefixes()?.into_iter().collect(),
+        remote: if is_looked_up(Commit::REMOTE_PORTS) {
+            maps.remote_ports()?
+        } else {
+            BTreeMap::new()
+        },
+        local: if is_looked_up(Commit::LOCAL_PORTS) {
+            maps.local_ports()?
+        } else {
+            BTreeMap::new()
+        },
+        protocols: if is_looked_up(Commit::PROTOCOLS) {
+            maps.protocols()?
+        } else {
+            BTreeMap::new()
+        },
     })
 }
 
@@ -28,12 +51,29 @@ pub(super) fn current(maps: &Maps) -> Result<Commit, bpf::Error> {
     maps.commits.read(maps.current.read(0)? & 1)
 }
 
-/// Takes the maps from `old` to `new` with `live` steering from the switch on. Every packet finds
-/// the old state or the new one, see [`Step`].
-pub(super) fn switch(maps: &mut Maps, old: &Tables, new: &Tables, live: u64) -> Result<(), Error> {
+/// What happens to the packets of each slot by the commit in force.
+pub(super) fn current_steers(maps: &Maps) -> Result<BTreeMap<u32, Steer>, bpf::Error> {
+    let half = half(maps.current.read(0)?);
+    (0..SLOTS as u32)
+        .map(|slot| Ok((slot, maps.steers.read(half + slot)?)))
+        .collect()
+}
+
+/// Takes the maps from `old` to `new`, with the slots in `out` steering what goes out, those in
+/// `into` what comes in, and `steers` saying where to, from the switch on. Every packet finds the
+/// old state or the new one, see [`Step`].
+pub(super) fn switch(
+    maps: &mut Maps,
+    old: &Tables,
+    new: &Tables,
+    out: u64,
+    into: u64,
+    steers: &BTreeMap<u32, Steer>,
+) -> Result<(), Error> {
+    let before = current(maps)?;
     let turn = Live {
-        before: current(maps)?.live,
-        after: live,
+        before: before.out | before.into,
+        after: out | into,
     };
     let changes = old.changes_to(new);
     let entry = |change: &Change| (!change.comes).then_some(change.before);
@@ -44,36 +84,62 @@ pub(super) fn switch(maps: &mut Maps, old: &Tables, new: &Tables, live: u64) -> 
             .try_for_each(|step| take(maps, step, &changes, turn, &mut left))
     };
     let commit = |lookups| Commit {
-        live,
+        out,
+        into,
         all: new.all,
+        limited: new.limited,
+        vital: new.vital,
         lookups,
         reserved: 0,
     };
     let lookups = new.lookups();
+    let widened = Commit {
+        lookups: before.lookups | lookups,
+        ..before
+    };
+    if widened != before {
+        // What is spared in a map that is not looked up yet would be missed by whoever sees more
+        // wanted in one that is.
+        put_in_force(maps, widened, &current_steers(maps)?)?;
+    }
     walk(maps, Step::BEFORE_SWITCH)?;
-    put_in_force(maps, commit(lookups | old.lookups()))?;
+    put_in_force(maps, commit(widened.lookups), steers)?;
     walk(maps, Step::AFTER_SWITCH)?;
     for change in changes.iter().filter(|change| change.goes) {
         put(maps, &change.key, &Wants::default())?;
     }
-    if old.lookups() & !lookups != 0 {
-        put_in_force(maps, commit(lookups))?;
-    }
-    Ok(())
+    put_in_force(maps, commit(lookups), steers)
 }
 
-/// Fills the commit that is not in force and makes it the one that is.
-fn put_in_force(maps: &mut Maps, commit: Commit) -> Result<(), Error> {
+/// Fills the commit that is not in force, and its steers, and makes it the one that is.
+fn put_in_force(
+    maps: &mut Maps,
+    commit: Commit,
+    steers: &BTreeMap<u32, Steer>,
+) -> Result<(), Error> {
     let current = maps.current.read(0)? & 1;
-    if maps.commits.read(current)? == commit {
+    let steer = |slot| steers.get(&slot).copied().unwrap_or_default();
+    if maps.commits.read(current)? == commit
+        && current_steers(maps)?
+            .into_iter()
+            .all(|(slot, found)| found == steer(slot))
+    {
         return Ok(());
     }
     let next = current ^ 1;
     maps.commits.write(next, commit)?;
+    for slot in 0..SLOTS as u32 {
+        maps.steers.write(half(next) + slot, steer(slot))?;
+    }
     maps.current.write(0, next)?;
     // Nobody may still read what comes to be overwritten or deleted next.
     clock::wait_for_running_programs();
     Ok(())
+}
+
+/// Where a commit's steers start.
+const fn half(commit: u32) -> u32 {
+    (commit & 1) * SLOTS as u32
 }
 
 /// Takes one step with every entry; `left` holds what the step before has left, none where there
@@ -109,6 +175,9 @@ fn put(maps: &mut Maps, key: &Key, value: &Wants) -> Result<(), Error> {
         Key::Host(key) => maps.put_host(key, value)?,
         Key::Prefix(key) if is_nothing => maps.remove_prefix(key)?,
         Key::Prefix(key) => maps.put_prefix(key, value)?,
+        Key::RemotePort(port) => maps.put_remote_port(*port, value.want)?,
+        Key::LocalPort(port) => maps.put_local_port(*port, value.want)?,
+        Key::Protocol(number) => maps.put_protocol(*number, value.want)?,
     }
     Ok(())
 }

@@ -10,11 +10,12 @@ use netchaos_common::abi::SLOTS;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    experiment::Experiment,
-    qdisc::{ClassId, Netem, Prio},
+    experiment::{Direction, Experiment, Fault},
+    qdisc::{Chain, ClassId, Prio},
 };
 
-pub mod netem;
+pub mod chain;
+pub mod explain;
 pub mod tables;
 
 pub use self::tables::Tables;
@@ -27,6 +28,9 @@ pub const PRIO: Prio = Prio {
     bands: 16,
     priomap: [0; 16],
 };
+
+/// The band that stays clean: of packets that only pass, and of experiments without a qdisc.
+pub const CLEAN: u8 = 1;
 
 /// Bands of a pair that experiments get, as classes count them (from 1).
 const BANDS: std::ops::RangeInclusive<u8> = 2..=16;
@@ -45,6 +49,7 @@ pub struct Laid {
     #[serde(skip)]
     pub created: u64,
     pub pair: u8,
+    /// [`CLEAN`] where no qdisc has anything to do.
     pub band: u8,
     /// CLOCK_BOOTTIME in nanoseconds; none is never.
     pub ends: Option<u64>,
@@ -54,7 +59,7 @@ pub struct Laid {
 }
 
 /// Where an experiment's packets go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Band {
     pub pair: u8,
     /// From 1, as tc shows classes.
@@ -64,10 +69,16 @@ pub struct Band {
 /// What the kernel shall hold for one device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
-    pub bands: BTreeMap<Band, Netem>,
+    /// Pairs, and whether their upper devices cut packets into the wire's segments.
+    pub pairs: BTreeMap<u8, bool>,
+    pub bands: BTreeMap<Band, Chain>,
     pub tables: Tables,
-    /// Slots that steer.
-    pub live: u64,
+    /// Slots that steer on the way out, and on the way in.
+    pub out: u64,
+    pub into: u64,
+    /// Whether a program has to be at the device's egress, and at its ingress.
+    pub egress: bool,
+    pub ingress: bool,
 }
 
 impl Band {
@@ -79,6 +90,11 @@ impl Band {
     /// The handle of the qdisc in it.
     pub const fn handle(self) -> ClassId {
         ClassId::new(0x100 + self.band as u16, 0)
+    }
+
+    /// The handle of the qdisc below that one.
+    pub const fn inner_handle(self) -> ClassId {
+        ClassId::new(0x200 + self.band as u16, 0)
     }
 }
 
@@ -103,6 +119,23 @@ impl Laid {
         *self == other
     }
 
+    /// The qdiscs of its band.
+    pub fn chain(&self) -> Option<Chain> {
+        chain::of(&self.experiment.fault)
+    }
+
+    /// Whether it can become `new` where it is, at once for every packet. If not it gets a slot
+    /// and a band of its own beside the old ones, and one switch leads from these to those.
+    pub fn changes_in_place(&self, new: &Experiment) -> bool {
+        let old = &self.experiment;
+        let fits = match (self.chain(), chain::of(&new.fault)) {
+            (None, None) => true,
+            (Some(old), Some(new)) => chain::fits_in_place(&old, &new),
+            _ => false,
+        };
+        fits && old.rule == new.rule && segments(&old.fault) == segments(&new.fault)
+    }
+
     pub fn has_expired(&self, boot_nanoseconds: u64) -> bool {
         self.ends.is_some_and(|end| end <= boot_nanoseconds)
     }
@@ -111,30 +144,77 @@ impl Laid {
 /// What the kernel shall hold for the experiments of a device.
 pub fn desired(laid: &[Laid]) -> Desired {
     let staying = || laid.iter().filter(|laid| !laid.going);
-    Desired {
-        bands: staying()
-            .map(|laid| (laid.band(), netem::of(&laid.experiment.fault)))
-            .collect(),
+    let mut desired = Desired {
         tables: Tables::of(staying()),
-        live: staying()
-            .filter(|laid| !laid.experiment.paused)
-            .fold(0, |live, laid| live | laid.bit()),
+        ..Desired::default()
+    };
+    for laid in staying() {
+        *desired.pairs.entry(laid.pair).or_default() |=
+            segments(&laid.experiment.fault) == Some(true);
+        desired
+            .bands
+            .extend(laid.chain().map(|chain| (laid.band(), chain)));
+        let live = if laid.experiment.paused {
+            0
+        } else {
+            laid.bit()
+        };
+        if laid.experiment.direction != Direction::From {
+            desired.egress = true;
+            desired.out |= live;
+        }
+        if laid.experiment.direction != Direction::To {
+            desired.ingress = true;
+            desired.into |= live;
+        }
     }
+    desired
+}
+
+/// Whether a fault wants its packets cut into segments, and does not want it; none where it does
+/// not matter, since nothing comes through.
+fn segments(fault: &Fault) -> Option<bool> {
+    (!fault.partition).then(|| chain::counts_segments(fault))
 }
 
 /// Slot and band for one more experiment; none where the device has no more.
 ///
 /// Slots go up, so that a packet gets its experiments in the order in which they were made; when
-/// they are used up, the first free one is taken.
-pub fn room(laid: &[Laid]) -> Option<(u8, Band)> {
+/// they are used up, the first free one is taken. Faults that want segments have pairs of their
+/// own, so that nobody else's packets are cut.
+pub fn room(laid: &[Laid], fault: &Fault) -> Option<(u8, Band)> {
     let slots = SLOTS as u8;
     let next = laid.iter().map(|laid| laid.slot + 1).max().unwrap_or(0);
     let is_free = |slot: &u8| laid.iter().all(|laid| laid.slot != *slot);
     let slot = (next..slots).chain(0..slots).find(is_free)?;
-    let band = (0..)
-        .flat_map(|pair| BANDS.map(move |band| Band { pair, band }))
-        .find(|band| laid.iter().all(|laid| laid.band() != *band))?;
+    let wanted = segments(fault);
+    let agrees = |pair: u8| {
+        let others = laid.iter().filter(|laid| laid.pair == pair);
+        let mut others = others.filter_map(|laid| segments(&laid.experiment.fault));
+        others.all(|other| wanted.is_none_or(|wanted| wanted == other))
+    };
+    let band = (0..=u8::MAX)
+        .filter(|pair| agrees(*pair))
+        .find_map(|pair| free_band(laid, pair, fault))?;
     Some((slot, band))
+}
+
+/// A band in a pair that nobody is in; none where all are taken.
+fn free_band(laid: &[Laid], pair: u8, fault: &Fault) -> Option<Band> {
+    if chain::of(fault).is_none() {
+        return Some(Band { pair, band: CLEAN });
+    }
+    BANDS
+        .map(|band| Band { pair, band })
+        .find(|band| laid.iter().all(|laid| laid.band() != *band))
+}
+
+/// A band in a pair without any other experiment: where the kernel does not let an experiment's
+/// netem be beside others.
+pub fn room_alone(laid: &[Laid]) -> Option<Band> {
+    let pair = (0..=u8::MAX).find(|pair| laid.iter().all(|laid| laid.pair != *pair))?;
+    let band = *BANDS.start();
+    Some(Band { pair, band })
 }
 
 #[cfg(test)]

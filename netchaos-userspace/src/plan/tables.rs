@@ -8,30 +8,63 @@ use std::{
 
 use ipnet::IpNet;
 use netchaos_common::abi::{
-    Commit, HostKey, IPV4, IPV6, PREFIX_BITS_BEFORE_ADDRESS, PrefixKey, Wants,
+    Commit, HostKey, IPV4, IPV6, Limited, PREFIX_BITS_BEFORE_ADDRESS, PrefixKey, Wants,
 };
 
+pub use self::{
+    size::{MOST_KEYS, TooManyKeys, check_size},
+    step::{Change, Live, Step},
+};
 use super::Laid;
-use crate::experiment::{Peer, Target, Targets};
+use crate::experiment::{Peer, Target, Targets, Vital};
+
+mod size;
+mod step;
 
 /// Key of a prefix: the bits that count, and the address.
 pub type Prefix = (u32, PrefixKey);
 
-/// What the maps say of addresses.
+/// What the maps say of packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
     pub all: Wants,
+    /// Slots that want only what `remote`, `local` and `protocols` say.
+    pub limited: Limited,
+    /// As in [`Commit::vital`].
+    pub vital: [u64; 3],
     pub hosts: HashMap<HostKey, Wants>,
     /// Each complete: with what the prefixes around it want, since a look-up finds the longest
     /// one only.
     pub prefixes: BTreeMap<Prefix, Wants>,
+    /// Slots that want a port at the peer, a bit each.
+    pub remote: BTreeMap<u16, u64>,
+    /// Slots that want a port at the place.
+    pub local: BTreeMap<u16, u64>,
+    /// Slots that want a protocol of IP.
+    pub protocols: BTreeMap<u8, u64>,
 }
 
-/// A map's key, of either map.
+/// A map's key, of any map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     Host(HostKey),
     Prefix(Prefix),
+    RemotePort(u16),
+    LocalPort(u16),
+    Protocol(u8),
+}
+
+impl Key {
+    /// The name of its map.
+    pub const fn map(&self) -> &'static str {
+        match self {
+            Self::Host(_) => "HOSTS",
+            Self::Prefix(_) => "PREFIXES",
+            Self::RemotePort(_) => "REMOTE_PORTS",
+            Self::LocalPort(_) => "LOCAL_PORTS",
+            Self::Protocol(_) => "PROTOCOLS",
+        }
+    }
 }
 
 impl fmt::Display for Key {
@@ -43,6 +76,9 @@ impl fmt::Display for Key {
                 u16::from_be_bytes(key.port),
                 Some(bits - PREFIX_BITS_BEFORE_ADDRESS),
             ),
+            Self::RemotePort(port) => return write!(f, "port {port} at the peer"),
+            Self::LocalPort(port) => return write!(f, "port {port} at the place"),
+            Self::Protocol(number) => return write!(f, "protocol {number}"),
         };
         let length = length.map_or_else(String::new, |length| format!("/{length}"));
         match (address, port) {
@@ -50,76 +86,6 @@ impl fmt::Display for Key {
             (IpAddr::V4(address), port) => write!(f, "{address}{length}:{port}"),
             (IpAddr::V6(address), port) => write!(f, "[{address}{length}]:{port}"),
         }
-    }
-}
-
-/// A key whose value changes, or that comes or goes.
-///
-/// Where a prefix has no entry of its own, its value is that of the prefix around it: so an entry
-/// that comes starts from there, and one that goes ends there, and only then is deleted. In
-/// between a packet inside finds it in place of the one around it, and finds the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    pub key: Key,
-    pub before: Wants,
-    pub after: Wants,
-    /// There is no entry yet.
-    pub comes: bool,
-    /// There shall be no entry in the end.
-    pub goes: bool,
-}
-
-/// The steps on the way from the old entries to the new ones, in their order.
-///
-/// A packet looks several keys up, and they cannot all change at once. In this order what it
-/// finds on the way never adds up to something that is neither old nor new. Experiments that
-/// steer neither before nor after count for nothing; one that starts is written whole before the
-/// switch of the commit, and one that stops is cleared after it. For one that goes on, first more
-/// is spared, then more is wanted; then comes the switch; then less is wanted, then less is spared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Start,
-    SpareMore,
-    WantMore,
-    WantLess,
-    SpareLess,
-    Stop,
-}
-
-/// Which slots steer before the switch and after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Live {
-    pub before: u64,
-    pub after: u64,
-}
-
-impl Step {
-    pub const BEFORE_SWITCH: [Self; 3] = [Self::Start, Self::SpareMore, Self::WantMore];
-    pub const AFTER_SWITCH: [Self; 3] = [Self::WantLess, Self::SpareLess, Self::Stop];
-
-    /// The value that the step leaves.
-    pub const fn value(self, change: &Change, live: Live) -> Wants {
-        const fn mix(zeros: u64, ones: u64, mask: u64) -> u64 {
-            (zeros & !mask) | (ones & mask)
-        }
-        let Change { before, after, .. } = change;
-        let starting = live.after & !live.before;
-        let steady = live.after & live.before;
-        let want = mix(before.want, after.want, starting);
-        let except = mix(before.except, after.except, starting);
-        let more_wanted = mix(want, before.want | after.want, steady);
-        let more_spared = mix(except, before.except | after.except, steady);
-        let less_wanted = mix(want, after.want, steady);
-        let less_spared = mix(except, after.except, steady);
-        let (want, except) = match self {
-            Self::Start => (want, except),
-            Self::SpareMore => (want, more_spared),
-            Self::WantMore => (more_wanted, more_spared),
-            Self::WantLess => (less_wanted, more_spared),
-            Self::SpareLess => (less_wanted, less_spared),
-            Self::Stop => (after.want, after.except),
-        };
-        Wants { want, except }
     }
 }
 
@@ -141,6 +107,7 @@ impl Tables {
                 Targets::List(targets) => tables.aim(laid, targets, want),
             }
             tables.aim(laid, &laid.experiment.except, except);
+            tables.limit(laid);
         }
         tables.complete_prefixes();
         tables
@@ -163,7 +130,21 @@ impl Tables {
                 Commit::PREFIX_PORTS
             };
         }
+        for (is_empty, lookup) in [
+            (self.remote.is_empty(), Commit::REMOTE_PORTS),
+            (self.local.is_empty(), Commit::LOCAL_PORTS),
+            (self.protocols.is_empty(), Commit::PROTOCOLS),
+        ] {
+            if !is_empty {
+                lookups |= lookup;
+            }
+        }
         lookups
+    }
+
+    /// Whether the maps need an entry for every port.
+    pub fn need_ports(&self) -> bool {
+        !self.remote.is_empty() || !self.local.is_empty()
     }
 
     /// The keys whose values or entries differ.
@@ -195,8 +176,14 @@ impl Tables {
                 goes: after.is_none(),
             }
         });
+        let remote = bit_changes(&self.remote, &new.remote, Key::RemotePort);
+        let local = bit_changes(&self.local, &new.local, Key::LocalPort);
+        let protocols = bit_changes(&self.protocols, &new.protocols, Key::Protocol);
         hosts
             .chain(prefixes)
+            .chain(remote)
+            .chain(local)
+            .chain(protocols)
             .filter(|change| change.before != change.after || change.comes || change.goes)
             .collect()
     }
@@ -224,6 +211,37 @@ impl Tables {
             for port in target.ports.iter() {
                 self.aim_at_port(laid, &target.peer, port, what);
             }
+        }
+    }
+
+    /// Adds the conditions that an experiment has beside its targets.
+    fn limit(&mut self, laid: &Laid) {
+        let (rule, bit) = (&laid.experiment.rule, laid.bit());
+        if !rule.ports.are_any() {
+            self.limited.remote |= bit;
+        }
+        for port in rule.ports.iter() {
+            *self.remote.entry(port).or_default() |= bit;
+        }
+        if !rule.local_ports.are_any() {
+            self.limited.local |= bit;
+        }
+        for port in rule.local_ports.iter() {
+            *self.local.entry(port).or_default() |= bit;
+        }
+        if !rule.protocols.is_empty() {
+            self.limited.protocol |= bit;
+        }
+        for number in rule.protocols.iter().flat_map(|one| one.numbers()) {
+            *self.protocols.entry(number).or_default() |= bit;
+        }
+        for vital in &rule.include {
+            let kind = match vital {
+                Vital::Arp => 0,
+                Vital::Nd => 1,
+                Vital::Dhcp => 2,
+            };
+            self.vital[kind] |= bit;
         }
     }
 
@@ -268,6 +286,28 @@ impl Tables {
             }
         }
     }
+}
+
+/// The keys of a map of slots whose bits differ. They change in the order of what is wanted.
+fn bit_changes<'t, K: Ord + Copy>(
+    old: &'t BTreeMap<K, u64>,
+    new: &'t BTreeMap<K, u64>,
+    key: impl Fn(K) -> Key + 't,
+) -> impl Iterator<Item = Change> + 't {
+    let keys: BTreeSet<K> = old.keys().chain(new.keys()).copied().collect();
+    keys.into_iter().map(move |index| {
+        let bits = |map: &BTreeMap<K, u64>| Wants {
+            want: map.get(&index).copied().unwrap_or_default(),
+            except: 0,
+        };
+        Change {
+            key: key(index),
+            before: bits(old),
+            after: bits(new),
+            comes: false,
+            goes: false,
+        }
+    })
 }
 
 fn add(sum: &mut Wants, more: Wants) {

@@ -85,6 +85,7 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
             };
             let code = vm::run(
                 ctx,
+                &vm::ready(ctx)?,
                 &kernel,
                 &vm::Options::default(),
                 &request,

@@ -2,6 +2,8 @@
 
 mod results;
 pub mod runner;
+mod turns;
+mod vms;
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -12,18 +14,12 @@ use clap::Args;
 
 use crate::build;
 use crate::ctx::{Ctx, as_root};
-use crate::setup::kernels::Kernel;
 use crate::setup::packages;
 use crate::setup::toolchain::Toolchain;
 use crate::ui;
-use crate::vm;
 use results::{Counts, Failure, Results};
 use runner::RunnerArgs;
 
-/// The kernels that tests run on when none is named.
-const KERNELS: [&str; 2] = ["6.1", "6.12"];
-/// From this version on a kernel has everything that the tests use.
-const ALL_MUST_RUN_FROM: (u32, u32) = (6, 1);
 /// The packages with unit tests. The eBPF one is compiled for the host here, as an empty program.
 const UNIT_PACKAGES: [&str; 4] = [
     "netchaos-common",
@@ -163,52 +159,6 @@ impl Run<'_> {
         let binaries = tests.into_iter().map(|test| test.path).collect();
         RunnerArgs::command(&self.netchaos, self.filter, binaries)
     }
-
-    fn vms(&self) -> Vec<Results> {
-        let named = &self.args.kernel;
-        let kernels = if named.is_empty() {
-            KERNELS.map(String::from).to_vec()
-        } else {
-            named.clone()
-        };
-        kernels.iter().map(|which| self.vm(which)).collect()
-    }
-
-    fn vm(&self, which: &str) -> Results {
-        let kernel = Kernel::named(self.ctx, which);
-        let all_must_run = kernel
-            .as_ref()
-            .is_ok_and(|kernel| version(&kernel.release) >= Some(ALL_MUST_RUN_FROM));
-        let mut results = Results::new(format!("vm {which}"), all_must_run);
-        announce(&results.stage);
-        let outcome = kernel.and_then(|kernel| self.vm_in(&kernel, &mut results));
-        results.end(failure(outcome, "the tests ended with an error"));
-        results
-    }
-
-    fn vm_in(&self, kernel: &Kernel, results: &mut Results) -> Result<bool> {
-        let command = self.runner("vm_")?;
-        let binaries = u32::try_from(command.len())?;
-        let request = vm::Request {
-            command: command.into_iter().map(Into::into).collect(),
-            netchaos: self.netchaos.clone(),
-            bound: Some(runner::BOUND * binaries),
-        };
-        let mut sink = |stream, bytes: &[u8]| {
-            if stream == vm::Stream::Out {
-                results.feed(bytes);
-            }
-            vm::pass_on(stream, bytes)
-        };
-        let code = vm::run(
-            self.ctx,
-            kernel,
-            &self.args.machine.options(),
-            &request,
-            &mut sink,
-        )?;
-        Ok(code == 0)
-    }
 }
 
 fn announce(stage: &str) {
@@ -243,12 +193,6 @@ fn failure(outcome: Result<bool>, no_success: &str) -> Option<Failure> {
         Ok(false) => Some(Failure::Unexplained(no_success.into())),
         Err(error) => Some(Failure::Certain(format!("{error:#}"))),
     }
-}
-
-/// `6.12.117+deb12-cloud-amd64` is 6.12.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 fn summarize(all: &[Results]) -> ExitCode {
@@ -298,13 +242,5 @@ mod tests {
             (vec![Stage::Host], Some("vm"))
         );
         assert!(meant(&words(&["delay", "loss"])).is_err());
-    }
-
-    #[test]
-    fn releases_compare_by_their_version() {
-        assert_eq!(version("6.12.117+deb12-cloud-amd64"), Some((6, 12)));
-        assert!(version("5.10.0-46-cloud-amd64") < Some(ALL_MUST_RUN_FROM));
-        assert!(version("6.1.0-56-cloud-amd64") >= Some(ALL_MUST_RUN_FROM));
-        assert_eq!(version("unknown"), None);
     }
 }

@@ -7,15 +7,14 @@ mod accel;
 pub mod guest;
 mod initramfs;
 mod qemu;
+mod sudo;
 mod wire;
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::io::{Read as _, Write as _};
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
@@ -27,7 +26,6 @@ use wire::Job;
 use crate::ctx::{self, Ctx};
 use crate::setup::kernels::Kernel;
 use crate::setup::packages::{self, Programs, SYSTEM_PATH};
-use crate::ui;
 
 /// How a VM is to be made.
 #[derive(Debug, Clone)]
@@ -36,8 +34,8 @@ pub struct Options {
     pub accel: Choice,
     /// The VM's memory in MB. Files that are written in the VM live in it.
     pub memory_mb: u32,
-    /// Virtual processors.
-    pub cpus: u32,
+    /// Virtual processors; none: as many as [suit](accel::Accel::default_cpus) the accelerator.
+    pub cpus: Option<u32>,
 }
 
 impl Default for Options {
@@ -45,7 +43,7 @@ impl Default for Options {
         Self {
             accel: Choice::Auto,
             memory_mb: 2048,
-            cpus: 2,
+            cpus: None,
         }
     }
 }
@@ -91,38 +89,57 @@ pub fn pass_on(stream: Stream, bytes: &[u8]) -> Result<()> {
     written.context("nobody reads the output")
 }
 
+/// One line of our own, told with the command's outputs: several VMs may run at the same time.
+fn note(sink: Sink, text: impl std::fmt::Display) -> Result<()> {
+    sink(Stream::Err, format!("xtask: {text}\n").as_bytes())
+}
+
+/// Installs what VMs need; asks for root's rights, where that takes a password, before several VMs do it at once.
+///
+/// # Errors
+/// Says what to install by hand, or that root cannot be had.
+pub fn ready(ctx: &Ctx) -> Result<Programs> {
+    let programs = packages::vm_tools(ctx)?;
+    if !ctx::is_root() {
+        sudo::ask()?;
+    }
+    Ok(programs)
+}
+
 /// Runs a command in a VM on `kernel` and returns its status as a shell has it in `$?`.
 ///
-/// A boot that fails is tried once more; the command never is.
+/// A boot that fails is tried once more; the command never is. The calling thread has to live as long as the VM: it
+/// does, since this returns when the VM is gone.
 ///
 /// # Errors
 /// When the VM cannot be booted, or is lost while the command runs.
 pub fn run(
     ctx: &Ctx,
+    programs: &Programs,
     kernel: &Kernel,
     options: &Options,
     request: &Request,
     sink: Sink,
 ) -> Result<i32> {
-    let programs = packages::vm_tools(ctx)?;
     if !ctx::is_root() {
-        return run_as_root(ctx, kernel, options, request, sink);
+        return sudo::run(ctx, kernel, options, request, sink);
     }
-    let parts = parts(kernel, &programs, options)?;
+    let parts = parts(kernel, programs, options)?;
     let mut reasons = Vec::new();
     for attempt in accel::attempts(ctx, options.accel) {
-        ui::note(format_args!(
-            "booting {} ({})",
-            kernel.release, attempt.accel
-        ));
+        let booting = format_args!("booting {} ({})", kernel.release, attempt.accel);
+        note(sink, booting)?;
         let mut vm = Vm::start(&parts, attempt.accel)?;
-        match vm.wait_for_boot(attempt.bound)? {
+        match vm.wait_for_boot(attempt.bound, sink)? {
             Boot::Done => {
                 accel::boot_worked(ctx, options.accel, attempt.accel);
                 return vm.run(job(request)?, request.bound, sink);
             }
             Boot::Failed(reason) => {
-                ui::note(format_args!("no boot with {}: {reason}", attempt.accel));
+                note(
+                    sink,
+                    format_args!("no boot with {}: {reason}", attempt.accel),
+                )?;
                 reasons.push(format!("{}: {reason}\n{}", attempt.accel, vm.last_words()));
             }
         }
@@ -132,54 +149,6 @@ pub fn run(
         kernel.release,
         reasons.join("\n")
     )
-}
-
-/// virtiofsd has to read every file of the host: only root can. The same command again, behind sudo.
-fn run_as_root(
-    ctx: &Ctx,
-    kernel: &Kernel,
-    options: &Options,
-    request: &Request,
-    sink: Sink,
-) -> Result<i32> {
-    let cache = ctx
-        .cache
-        .parent()
-        .context("the cache folder has no parent")?;
-    let folder = kernel.folder.as_os_str();
-    let mut command = ctx::as_root("/usr/bin/env")?;
-    command
-        .arg([OsStr::new("XDG_CACHE_HOME="), cache.as_os_str()].join(OsStr::new("")))
-        .arg(env::current_exe().context("cannot find xtask's own file")?)
-        .args([
-            OsStr::new("vm"),
-            OsStr::new("--kernel"),
-            folder,
-            OsStr::new("--netchaos"),
-        ])
-        .arg(&request.netchaos)
-        .args([
-            "--accel",
-            options.accel.name(),
-            "--memory",
-            &options.memory_mb.to_string(),
-        ])
-        .args(["--cpus", &options.cpus.to_string(), "--"])
-        .args(&request.command)
-        .stdout(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", ui::shown(&command)))?;
-    let mut stdout = child.stdout.take().context("no pipe")?;
-    let mut buffer = [0; 8192];
-    while let count @ 1.. = stdout.read(&mut buffer)? {
-        sink(Stream::Out, &buffer[..count])?;
-    }
-    let status = child.wait()?;
-    Ok(status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(FAILED))
 }
 
 fn parts<'a>(

@@ -20,11 +20,10 @@ use nix::sys::signal::Signal;
 use super::accel::Accel;
 use super::guest::PORT;
 use super::wire::{Frame, Job};
-use super::{Options, Sink, Stream};
+use super::{Options, Sink, Stream, note};
 use crate::duty::Duty;
 use crate::setup::kernels::Kernel;
 use crate::setup::packages::{Programs, is_qemus_virtiofsd};
-use crate::ui;
 
 /// What a VM is made of.
 pub struct Parts<'a> {
@@ -67,7 +66,8 @@ const NOISE_KEPT: usize = 64 * 1024;
 const NOISE_SHOWN: usize = 4000;
 
 impl Vm {
-    /// Starts virtiofsd and QEMU. The children die with the calling thread, which has to be the main one.
+    /// Starts virtiofsd and QEMU. The children die with the calling thread (what prctl(2) calls the parent in
+    /// PR_SET_PDEATHSIG is a thread), so it has to live as long as the VM.
     ///
     /// # Errors
     /// When a program cannot be started.
@@ -112,7 +112,7 @@ impl Vm {
     ///
     /// # Errors
     /// When the VM says something that is no message.
-    pub fn wait_for_boot(&mut self, bound: Duration) -> Result<Boot> {
+    pub fn wait_for_boot(&mut self, bound: Duration, sink: Sink) -> Result<Boot> {
         let start = Instant::now();
         let mut next_note = Duration::from_secs(10);
         loop {
@@ -129,10 +129,8 @@ impl Vm {
                 return Ok(Boot::Failed(format!("not up after {} s", bound.as_secs())));
             }
             if start.elapsed() > next_note {
-                ui::note(format_args!(
-                    "still booting, {} s",
-                    start.elapsed().as_secs()
-                ));
+                let seconds = start.elapsed().as_secs();
+                note(sink, format_args!("still booting, {seconds} s"))?;
                 next_note += Duration::from_secs(10);
             }
         }
@@ -159,23 +157,25 @@ impl Vm {
                 Ok(Ok(Frame::Out(bytes))) => sink(Stream::Out, &bytes)?,
                 Ok(Ok(Frame::Err(bytes))) => sink(Stream::Err, &bytes)?,
                 Ok(Ok(Frame::Exit(code))) => {
-                    self.report_complaints();
+                    self.report_complaints(sink)?;
                     return Ok(code);
                 }
                 Ok(Ok(frame)) => bail!("the VM says {frame:?} while the command runs"),
-                Ok(Err(error)) => return Err(error.context(self.lost("is lost"))),
+                Ok(Err(error)) => return Err(error.context(self.lost("it speaks no sense"))),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(anyhow!(self.lost("ended while the command ran")));
+                    return Err(anyhow!(self.lost("QEMU ended while the command ran")));
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(anyhow!(self.lost("was ended: the command took too long")));
+                    return Err(anyhow!(
+                        self.lost("it was ended, since the command took too long")
+                    ));
                 }
             }
         }
     }
 
     fn lost(&self, how: &str) -> String {
-        format!("the VM {how}\n{}", self.last_words())
+        format!("the VM was lost: {how}\n{}", self.last_words())
     }
 
     /// The end of what kernel, QEMU and virtiofsd said.
@@ -192,17 +192,16 @@ impl Vm {
             .collect()
     }
 
-    fn report_complaints(&self) {
+    fn report_complaints(&self, sink: Sink) -> Result<()> {
         let text = self.console.text();
         if text
             .lines()
             .any(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)))
         {
-            ui::note(format_args!(
-                "the VM's kernel complained:\n{}",
-                self.console.tail()
-            ));
+            let said = self.console.tail();
+            note(sink, format_args!("the VM's kernel complained:\n{said}"))?;
         }
+        Ok(())
     }
 }
 
@@ -267,9 +266,8 @@ fn qemu(
     console: RawFd,
     initrd: RawFd,
 ) -> Command {
-    let Options {
-        memory_mb, cpus, ..
-    } = parts.options;
+    let memory_mb = parts.options.memory_mb;
+    let cpus = parts.options.cpus.unwrap_or(accel.default_cpus());
     let (accel, cpu) = match accel {
         Accel::Kvm => ("kvm", "host"),
         Accel::Tcg => ("tcg,thread=multi", "max"),

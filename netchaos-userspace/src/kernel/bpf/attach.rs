@@ -10,10 +10,21 @@ use aya::programs::{
 use super::Error;
 use crate::kernel::netlink::Hook;
 
-/// The program at clsact egress of the device that the faults are on.
+/// The program at egress of the device that the faults are on.
 pub const EGRESS: &str = "netchaos_egress";
+/// The program at its ingress. The kernel keeps 15 characters of a program's name
+/// (BPF_OBJ_NAME_LEN), by which it is found again: "ingress" does not fit.
+pub const INGRESS: &str = "netchaos_in";
 /// The program at clsact egress of a pair's lower device.
 pub const BACK: &str = "netchaos_back";
+
+/// The name of our program at a hook of the device that the faults are on.
+pub const fn name_at(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Ingress => INGRESS,
+        Hook::Egress => EGRESS,
+    }
+}
 
 /// `pref` of our filters: first in line. Whoever comes before us and ends the chain would hide
 /// the packets from us; we never end it.

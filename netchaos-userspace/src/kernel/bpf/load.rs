@@ -10,7 +10,7 @@ use aya::{
 use netchaos_common::abi::Meta;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::{BACK, Capacity, EGRESS, Error, FOLLOW, Maps};
+use super::{BACK, Capacity, EGRESS, Error, FOLLOW, INGRESS, Maps};
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] =
@@ -21,12 +21,20 @@ static OBJECT: &[u8] =
 pub struct Programs(Ebpf);
 
 impl Programs {
-    /// The program for the device that the faults are on.
+    /// The program for egress of the device that the faults are on.
     ///
     /// # Errors
     /// None, since it was loaded.
     pub fn egress(&mut self) -> Result<&mut SchedClassifier, Error> {
         program(&mut self.0, EGRESS)
+    }
+
+    /// The program for its ingress.
+    ///
+    /// # Errors
+    /// None, since it was loaded.
+    pub fn ingress(&mut self) -> Result<&mut SchedClassifier, Error> {
+        program(&mut self.0, INGRESS)
     }
 
     /// The program for the lower device of a pair.
@@ -55,10 +63,13 @@ impl Classifier {
             loader
                 .map_max_entries("HOSTS", capacity.hosts)
                 .map_max_entries("PREFIXES", capacity.prefixes)
-                .map_max_entries("TEXTS", capacity.chunks);
+                .map_max_entries("TEXTS", capacity.chunks)
+                .map_max_entries("REMOTE_PORTS", capacity.port_entries())
+                .map_max_entries("LOCAL_PORTS", capacity.port_entries());
         })?;
-        load_program(&mut ebpf, EGRESS)?;
-        load_program(&mut ebpf, BACK)?;
+        for name in [EGRESS, INGRESS, BACK] {
+            load_program(&mut ebpf, name)?;
+        }
         let maps = Maps::collect(|name| {
             ebpf.take_map(name)
                 .ok_or_else(|| Error::unexpected("load the classifier", format!("no map {name}")))
@@ -224,7 +235,7 @@ pub(super) fn program<'e>(
 }
 
 /// Names of the programs in the object.
-pub const PROGRAMS: [&str; 3] = [EGRESS, BACK, FOLLOW];
+pub const PROGRAMS: [&str; 4] = [EGRESS, INGRESS, BACK, FOLLOW];
 
 /// Loads each program by itself and gives back how many instructions the verifier looked at
 /// (0 before Linux 5.16, which does not say).

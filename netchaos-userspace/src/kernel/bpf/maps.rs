@@ -1,8 +1,13 @@
 //! The maps by name and type.
 
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key};
+use std::{collections::BTreeMap, io};
+
+use aya::maps::{
+    Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues, lpm_trie::Key,
+};
 use netchaos_common::abi::{
-    CHUNK, Chunk, Commit, Counter, Device, HostKey, Meta, PrefixKey, State, Steer, TextKey, Wants,
+    CHUNK, Chunk, Commit, Counter, Device, HostKey, Meta, PrefixKey, SLOTS, State, Steer, TextKey,
+    Wants,
 };
 
 use super::Error;
@@ -13,6 +18,17 @@ pub struct Capacity {
     pub hosts: u32,
     pub prefixes: u32,
     pub chunks: u32,
+    /// Whether there is an entry for every port: half a megabyte for either end's.
+    pub ports: bool,
+}
+
+impl Capacity {
+    const PORTS: u32 = 1 << 16;
+
+    /// Entries of `REMOTE_PORTS` and of `LOCAL_PORTS`.
+    pub(super) const fn port_entries(&self) -> u32 {
+        if self.ports { Self::PORTS } else { 1 }
+    }
 }
 
 /// All maps of one device's classifier.
@@ -23,7 +39,11 @@ pub struct Maps {
     prefixes: LpmTrie<MapData, PrefixKey, Wants>,
     pub steers: Array<MapData, Steer>,
     pub device: Array<MapData, Device>,
+    remote_ports: Array<MapData, u64>,
+    local_ports: Array<MapData, u64>,
+    protocols: Array<MapData, u64>,
     counters: PerCpuArray<MapData, Counter>,
+    loss_states: PerCpuArray<MapData, u32>,
     priorities: HashMap<MapData, u32, u32>,
     pub meta: Array<MapData, Meta>,
     pub states: Array<MapData, State>,
@@ -48,7 +68,7 @@ impl Maps {
         let mut sized = |name| {
             let map = take(name)?;
             let entries = match &map {
-                Map::HashMap(data) | Map::LpmTrie(data) => room(data)?,
+                Map::HashMap(data) | Map::LpmTrie(data) | Map::Array(data) => room(data)?,
                 _ => 0,
             };
             Ok::<_, Error>((map, entries))
@@ -56,6 +76,7 @@ impl Maps {
         let (hosts, hosts_room) = sized("HOSTS")?;
         let (prefixes, prefixes_room) = sized("PREFIXES")?;
         let (texts, texts_room) = sized("TEXTS")?;
+        let (remote_ports, ports_room) = sized("REMOTE_PORTS")?;
         Ok(Self {
             current: typed("CURRENT", take("CURRENT")?)?,
             commits: typed("COMMITS", take("COMMITS")?)?,
@@ -63,7 +84,11 @@ impl Maps {
             prefixes: typed("PREFIXES", prefixes)?,
             steers: typed("STEERS", take("STEERS")?)?,
             device: typed("DEVICE", take("DEVICE")?)?,
+            remote_ports: typed("REMOTE_PORTS", remote_ports)?,
+            local_ports: typed("LOCAL_PORTS", take("LOCAL_PORTS")?)?,
+            protocols: typed("PROTOCOLS", take("PROTOCOLS")?)?,
             counters: typed("COUNTERS", take("COUNTERS")?)?,
+            loss_states: typed("LOSS_STATES", take("LOSS_STATES")?)?,
             priorities: typed("PRIORITIES", take("PRIORITIES")?)?,
             meta: typed("META", take("META")?)?,
             states: typed("STATES", take("STATES")?)?,
@@ -72,6 +97,7 @@ impl Maps {
                 hosts: hosts_room,
                 prefixes: prefixes_room,
                 chunks: texts_room,
+                ports: ports_room >= Capacity::PORTS,
             },
         })
     }
@@ -81,6 +107,7 @@ impl Maps {
         self.capacity.hosts >= needed.hosts
             && self.capacity.prefixes > needed.prefixes
             && self.capacity.chunks >= needed.chunks
+            && (self.capacity.ports || !needed.ports)
     }
 
     /// # Errors
@@ -134,18 +161,74 @@ impl Maps {
             .map_err(|error| Error::new("read the map PREFIXES", error))
     }
 
-    /// A slot's counters, added up over the CPUs.
+    /// Sets which slots want packets of a port at the peer, a bit each.
+    ///
+    /// # Errors
+    /// The kernel's refusal, for one where there is no entry for every port.
+    pub fn put_remote_port(&mut self, port: u16, slots: u64) -> Result<(), Error> {
+        self.remote_ports
+            .set(port.into(), slots, 0)
+            .map_err(|error| Error::new("write the map REMOTE_PORTS", error))
+    }
+
+    /// Sets which slots want packets of a port at the place.
+    ///
+    /// # Errors
+    /// As [`Self::put_remote_port`].
+    pub fn put_local_port(&mut self, port: u16, slots: u64) -> Result<(), Error> {
+        self.local_ports
+            .set(port.into(), slots, 0)
+            .map_err(|error| Error::new("write the map LOCAL_PORTS", error))
+    }
+
+    /// Sets which slots want packets of a protocol of IP.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn counter(&self, slot: u32) -> Result<Counter, Error> {
+    pub fn put_protocol(&mut self, number: u8, slots: u64) -> Result<(), Error> {
+        self.protocols
+            .set(number.into(), slots, 0)
+            .map_err(|error| Error::new("write the map PROTOCOLS", error))
+    }
+
+    /// The ports at the peer that somebody wants, and who.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn remote_ports(&self) -> Result<BTreeMap<u16, u64>, Error> {
+        nonzero(&self.remote_ports, "REMOTE_PORTS", |port| port as u16)
+    }
+
+    /// The same of the ports at the place.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn local_ports(&self) -> Result<BTreeMap<u16, u64>, Error> {
+        nonzero(&self.local_ports, "LOCAL_PORTS", |port| port as u16)
+    }
+
+    /// The same of the protocols.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn protocols(&self) -> Result<BTreeMap<u8, u64>, Error> {
+        nonzero(&self.protocols, "PROTOCOLS", |number| number as u8)
+    }
+
+    /// What a slot hit on the way out, or in, added up over the CPUs.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn counter(&self, slot: u32, ingress: bool) -> Result<Counter, Error> {
         let per_cpu = self
             .counters
-            .get(&slot, 0)
+            .get(&Counter::index(slot, ingress), 0)
             .map_err(|error| Error::new("read the map COUNTERS", error))?;
         Ok(per_cpu.iter().fold(Counter::default(), |sum, cpu| Counter {
             packets: sum.packets + cpu.packets,
             bytes: sum.bytes + cpu.bytes,
+            segments: sum.segments + cpu.segments,
+            dropped: sum.dropped + cpu.dropped,
             first: match (sum.first, cpu.first) {
                 (0, first) | (first, 0) => first,
                 (one, other) => one.min(other),
@@ -154,20 +237,51 @@ impl Maps {
         }))
     }
 
-    /// Sets a slot's counters, on one CPU what is given and nothing on the others.
+    /// Takes over what all slots have hit so far.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn set_counter(&mut self, slot: u32, counter: Counter) -> Result<(), Error> {
-        let what = "write the map COUNTERS";
-        let cpus = aya::util::nr_cpus()
-            .map_err(|(file, error)| Error::new(format!("count the CPUs in {file}"), error))?;
-        let mut values = vec![Counter::default(); cpus];
-        values[0] = counter;
-        let values = values.try_into().map_err(|error| Error::new(what, error))?;
-        self.counters
-            .set(slot, values, 0)
-            .map_err(|error| Error::new(what, error))
+    pub fn copy_counters(&mut self, from: &Self) -> Result<(), Error> {
+        for slot in 0..SLOTS as u32 {
+            for ingress in [false, true] {
+                let counter = from.counter(slot, ingress)?;
+                self.counters
+                    .set(Counter::index(slot, ingress), on_one_cpu(counter)?, 0)
+                    .map_err(|error| Error::new("write the map COUNTERS", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a slot go on with what another one has hit so far.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn copy_counter(&mut self, from: u32, to: u32) -> Result<(), Error> {
+        for ingress in [false, true] {
+            let counter = self.counter(from, ingress)?;
+            self.counters
+                .set(Counter::index(to, ingress), on_one_cpu(counter)?, 0)
+                .map_err(|error| Error::new("write the map COUNTERS", error))?;
+        }
+        Ok(())
+    }
+
+    /// Clears what the programs keep of a slot: its counters, and where its chains of losses are.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn clear_slot(&mut self, slot: u32) -> Result<(), Error> {
+        for ingress in [false, true] {
+            let index = Counter::index(slot, ingress);
+            self.counters
+                .set(index, on_one_cpu(Counter::default())?, 0)
+                .map_err(|error| Error::new("write the map COUNTERS", error))?;
+            self.loss_states
+                .set(index, on_one_cpu(0)?, 0)
+                .map_err(|error| Error::new("write the map LOSS_STATES", error))?;
+        }
+        Ok(())
     }
 
     /// Copies the priorities that packets on their laps may have to get back.
@@ -236,6 +350,33 @@ impl Maps {
         };
         delete().map_err(|error| Error::new("delete from the map TEXTS", error))
     }
+}
+
+/// The entry of a per-CPU map with `value` on one CPU and nothing on the others.
+fn on_one_cpu<V: aya::Pod + Default>(value: V) -> Result<PerCpuValues<V>, Error> {
+    let cpus = aya::util::nr_cpus()
+        .map_err(|(file, error)| Error::new(format!("count the CPUs in {file}"), error))?;
+    let mut values = vec![V::default(); cpus];
+    values[0] = value;
+    values
+        .try_into()
+        .map_err(|error: io::Error| Error::new("fill an entry for each CPU", error))
+}
+
+/// Entries of an array that are not zero.
+fn nonzero<K: Ord>(
+    map: &Array<MapData, u64>,
+    name: &str,
+    key: impl Fn(u32) -> K,
+) -> Result<BTreeMap<K, u64>, Error> {
+    let mut entries = BTreeMap::new();
+    for (index, entry) in (0..).zip(map.iter()) {
+        let slots = entry.map_err(|error| Error::new(format!("read the map {name}"), error))?;
+        if slots != 0 {
+            entries.insert(key(index), slots);
+        }
+    }
+    Ok(entries)
 }
 
 fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {

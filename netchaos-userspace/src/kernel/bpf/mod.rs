@@ -11,7 +11,9 @@ use std::io;
 use aya::{EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
 
 pub use self::{
-    attach::{BACK, EGRESS, HANDLE, HANDLE_WITH_CLSACT, PREFERENCE, attach, replace},
+    attach::{
+        BACK, EGRESS, HANDLE, HANDLE_WITH_CLSACT, INGRESS, PREFERENCE, attach, name_at, replace,
+    },
     follow::{FOLLOW, Follow, Steered},
     load::{
         Classifier, PROGRAMS, Programs, abi_of_program, id_of, load_each, maps_of_program,

@@ -18,12 +18,15 @@ use aya::programs::SchedClassifier;
 
 use super::{
     Error,
+    attach::name_at,
     load::{program_by_id, program_info},
 };
+use crate::kernel::netlink::Hook;
 
 const BPF_PROG_ATTACH: libc::c_int = 8;
 const BPF_PROG_DETACH: libc::c_int = 9;
 const BPF_PROG_QUERY: libc::c_int = 16;
+const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
 const BPF_F_REPLACE: u32 = 1 << 2;
 /// In front of the given program, of all where none is given.
@@ -55,17 +58,24 @@ struct Query {
     padding: u32,
 }
 
-/// Ids of the programs at a device's tcx egress, in their order; none where the kernel has no tcx.
+const fn attach_type(hook: Hook) -> u32 {
+    match hook {
+        Hook::Ingress => BPF_TCX_INGRESS,
+        Hook::Egress => BPF_TCX_EGRESS,
+    }
+}
+
+/// Ids of the programs at a device's tcx, in their order; none where the kernel has no tcx.
 ///
 /// # Errors
 /// The kernel's refusal: asking takes CAP_NET_ADMIN.
-pub fn programs(ifindex: u32) -> Result<Option<Vec<u32>>, Error> {
+pub fn programs(ifindex: u32, hook: Hook) -> Result<Option<Vec<u32>>, Error> {
     /// More than BPF_MPROG_MAX (kernel/bpf/mprog.c), which is the most that there can be.
     const ROOM: usize = 64;
     let mut ids = [0_u32; ROOM];
     let mut query = Query {
         target_ifindex: ifindex,
-        attach_type: BPF_TCX_EGRESS,
+        attach_type: attach_type(hook),
         program_ids: ids.as_mut_ptr() as u64,
         count: ROOM as u32,
         ..Default::default()
@@ -81,76 +91,69 @@ pub fn programs(ifindex: u32) -> Result<Option<Vec<u32>>, Error> {
     Ok(Some(ids[..ROOM.min(query.count as usize)].to_vec()))
 }
 
-/// The id of our program among them.
+/// The id of our program for that hook among them.
 ///
 /// # Errors
 /// The kernel's refusal: a program tells its name to CAP_SYS_ADMIN alone.
-pub fn own(ifindex: u32) -> Result<Option<u32>, Error> {
-    for id in programs(ifindex)?.unwrap_or_default() {
-        if program_info(id)?.name_as_str() == Some(super::EGRESS) {
+pub fn own(ifindex: u32, hook: Hook) -> Result<Option<u32>, Error> {
+    for id in programs(ifindex, hook)?.unwrap_or_default() {
+        if program_info(id)?.name_as_str() == Some(name_at(hook)) {
             return Ok(Some(id));
         }
     }
     Ok(None)
 }
 
-/// Attaches a program in front of all others at a device's tcx egress.
+/// Attaches a program in front of all others at a device's tcx.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn attach(program: &SchedClassifier, ifindex: u32) -> Result<(), Error> {
-    call(
-        BPF_PROG_ATTACH,
-        "attach the classifier at tcx",
-        program,
-        |attributes| {
-            attributes.target_ifindex = ifindex;
-            attributes.attach_flags = BPF_F_BEFORE;
-        },
-    )
+pub fn attach(program: &SchedClassifier, ifindex: u32, hook: Hook) -> Result<(), Error> {
+    let what = "attach the classifier at tcx";
+    call(BPF_PROG_ATTACH, what, program, hook, |attributes| {
+        attributes.target_ifindex = ifindex;
+        attributes.attach_flags = BPF_F_BEFORE;
+    })
 }
 
 /// Puts a program into the place of the one with the given id, in one step.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn replace(program: &SchedClassifier, id: u32, ifindex: u32) -> Result<(), Error> {
+pub fn replace(program: &SchedClassifier, id: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
     let what = "replace the classifier at tcx";
-    let old = program_by_id(id, super::EGRESS)?;
+    let old = program_by_id(id, name_at(hook))?;
     let old = old.fd().map_err(|error| Error::new(what, error))?;
-    call(BPF_PROG_ATTACH, what, program, |attributes| {
+    call(BPF_PROG_ATTACH, what, program, hook, |attributes| {
         attributes.target_ifindex = ifindex;
         attributes.attach_flags = BPF_F_REPLACE;
         attributes.replace_bpf_fd = old.as_fd().as_raw_fd() as u32;
     })
 }
 
-/// Detaches the program with the given id from a device's tcx egress.
+/// Detaches the program with the given id from a device's tcx.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn detach(id: u32, ifindex: u32) -> Result<(), Error> {
-    let program = program_by_id(id, super::EGRESS)?;
-    call(
-        BPF_PROG_DETACH,
-        "detach the classifier from tcx",
-        &program,
-        |attributes| {
-            attributes.target_ifindex = ifindex;
-        },
-    )
+pub fn detach(id: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
+    let program = program_by_id(id, name_at(hook))?;
+    let what = "detach the classifier from tcx";
+    call(BPF_PROG_DETACH, what, &program, hook, |attributes| {
+        attributes.target_ifindex = ifindex;
+    })
 }
 
 fn call(
     command: libc::c_int,
     what: &str,
     program: &SchedClassifier,
+    hook: Hook,
     fill: impl FnOnce(&mut Attributes),
 ) -> Result<(), Error> {
     let fd = program.fd().map_err(|error| Error::new(what, error))?;
     let mut attributes = Attributes {
         attach_bpf_fd: fd.as_fd().as_raw_fd() as u32,
-        attach_type: BPF_TCX_EGRESS,
+        attach_type: attach_type(hook),
         ..Default::default()
     };
     fill(&mut attributes);

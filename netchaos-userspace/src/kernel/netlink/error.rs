@@ -34,6 +34,13 @@ impl Error {
         matches!(self.errno(), libc::EOPNOTSUPP)
             || (self.errno() == libc::ENOENT && self.source.words.contains("unknown"))
     }
+
+    /// The kernel refuses a netem that duplicates beside another netem on the same device, in
+    /// either order (`check_netem_in_tree()` in net/sched/sch_netem.c: 6.16 to 7.0, and the stable
+    /// lines of that time).
+    pub fn is_duplicate_rule(&self) -> bool {
+        self.errno() == libc::EINVAL && self.source.words.contains("duplicating netems")
+    }
 }
 
 /// The kernel's side of an [`Error`].
@@ -115,6 +122,18 @@ mod tests {
                 Some("Specified qdisc kind is unknown")
             );
         }
+    }
+
+    #[test]
+    fn the_rule_about_duplicates_is_told_from_other_refusals() {
+        let refused = |errno, words: &str| {
+            let words = words.into();
+            Error::refused("add the qdisc".into(), Kernel { errno, words })
+        };
+        let rule = "netem: cannot mix duplicating netems with other netems in tree (EINVAL)";
+        assert!(refused(libc::EINVAL, rule).is_duplicate_rule());
+        assert!(!refused(libc::EINVAL, "Invalid argument").is_duplicate_rule());
+        assert!(!refused(libc::EPERM, rule).is_duplicate_rule());
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub struct Link {
     pub is_loopback: bool,
     /// Packets start with the IP header (ARPHRD_NONE and the IP tunnels), not with Ethernet.
     pub is_layer3: bool,
+    /// Bytes of the longest packet, link-layer header not counted.
+    pub mtu: u32,
+    /// Segments of the longest GSO packet that it takes whole; the stack cuts longer ones before
+    /// it hands them over.
+    pub gso_max_segs: u32,
 }
 
 /// A device to be made.
@@ -159,6 +164,21 @@ impl Netlink {
             .await
     }
 
+    /// Sets how many segments a GSO packet may have; with 1 the stack cuts each one into the packets
+    /// of the wire, behind the device's qdiscs. A macvlan takes the number of its lower device when
+    /// it is made, and again when that one's features change, so each of them has to be told.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub async fn set_gso_max_segs(&self, link: Device<'_>, segments: u32) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message.attributes = vec![LinkAttribute::GsoMaxSegs(segments)];
+        let what = || format!("set gso_max_segs of {} to {segments}", link.name);
+        self.send(what, RouteNetlinkMessage::SetLink(message), Mode::Change)
+            .await
+    }
+
     /// Deletes a device and with it what stands on it: its qdiscs, its filters, a macvlan. One
     /// that is gone already is fine.
     ///
@@ -200,12 +220,16 @@ impl Link {
                 message.header.link_layer_type,
                 LinkLayerType::Ether | LinkLayerType::Loopback
             ),
+            mtu: 0,
+            gso_max_segs: 0,
         };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::Address(address) => link.address = address,
                 LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::GsoMaxSegs(segments) => link.gso_max_segs = segments,
                 LinkAttribute::LinkInfo(info) => {
                     for part in info {
                         if let LinkInfo::Kind(kind) = part {

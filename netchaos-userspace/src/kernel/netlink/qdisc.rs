@@ -8,7 +8,7 @@ use netlink_packet_route::{
 };
 
 use super::{Error, Mode, Netlink, encode};
-use crate::qdisc::{ClassId, Netem, Prio};
+use crate::qdisc::{ClassId, Netem, Prio, Tbf};
 
 const TCA_OPTIONS: u16 = 2;
 
@@ -20,8 +20,11 @@ pub struct QdiscStatistics {
     pub bytes: u64,
     /// Packets it did not let through, whatever the reason; a GSO packet counts once.
     pub drops: u64,
-    /// Packets it holds now.
+    /// Times that it had to wait before it could go on.
+    pub overlimits: u64,
+    /// Packets and bytes that it holds now, its children's among them.
     pub queued: u32,
+    pub backlog: u32,
 }
 
 /// A qdisc as the kernel shows it.
@@ -39,6 +42,11 @@ impl Qdisc {
     /// Its options, where it is a netem.
     pub fn netem(&self) -> Option<Netem> {
         (self.kind == "netem").then(|| encode::read_netem(&self.options))?
+    }
+
+    /// Its options, where it is a tbf; its buckets are rounded, see [`Tbf::reads_as`].
+    pub fn tbf(&self) -> Option<Tbf> {
+        (self.kind == "tbf").then(|| encode::read_tbf(&self.options))?
     }
 
     /// Its options, where it is a prio.
@@ -89,7 +97,9 @@ impl QdiscStatistics {
                 }
                 TcStats2::Queue(queue) => {
                     self.drops = queue.drops.into();
+                    self.overlimits = queue.overlimits.into();
                     self.queued = queue.qlen;
+                    self.backlog = queue.backlog;
                 }
                 _ => {}
             }
@@ -134,7 +144,8 @@ impl Netlink {
     /// Puts a netem into a class.
     ///
     /// # Errors
-    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_netem.
+    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_netem, and
+    /// [`Error::is_duplicate_rule`] where one that duplicates has to be alone on its device.
     pub async fn add_netem(
         &self,
         link: Device<'_>,
@@ -148,9 +159,11 @@ impl Netlink {
     }
 
     /// Changes a netem in place: the packets that it holds stay, with the times that they have.
+    /// A distribution stays too, where the new parameters have none.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// The kernel's refusal, as for [`Self::add_netem`]; by [`Error::is_duplicate_rule`] it has
+    /// done half of the change.
     pub async fn change_netem(
         &self,
         link: Device<'_>,
@@ -160,6 +173,40 @@ impl Netlink {
     ) -> Result<(), Error> {
         let options = Some(encode::netem(netem));
         self.qdisc(Mode::Change, link, ("netem", handle, parent), options)
+            .await
+    }
+
+    /// Puts a tbf into a class: a band of prio, or a netem (minor 1 of its handle), whose packets it
+    /// gets when their time has come.
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_tbf. EINVAL means a
+    /// bucket of 0 bytes, or a peak rate that is not above the rate.
+    pub async fn add_tbf(
+        &self,
+        link: Device<'_>,
+        parent: ClassId,
+        handle: ClassId,
+        tbf: &Tbf,
+    ) -> Result<(), Error> {
+        let options = Some(encode::tbf(tbf));
+        self.qdisc(Mode::Create, link, ("tbf", handle, parent), options)
+            .await
+    }
+
+    /// Changes a tbf in place: the packets that it holds stay. Its buckets are full again.
+    ///
+    /// # Errors
+    /// As for [`Self::add_tbf`].
+    pub async fn change_tbf(
+        &self,
+        link: Device<'_>,
+        parent: ClassId,
+        handle: ClassId,
+        tbf: &Tbf,
+    ) -> Result<(), Error> {
+        let options = Some(encode::tbf(tbf));
+        self.qdisc(Mode::Change, link, ("tbf", handle, parent), options)
             .await
     }
 

@@ -1,5 +1,8 @@
 use super::*;
-use crate::plan::{Band, tests::laid};
+use crate::{
+    experiment::Rule,
+    plan::{Band, tests::laid},
+};
 
 const BAND: Band = Band { pair: 0, band: 2 };
 
@@ -78,55 +81,132 @@ fn a_prefix_holds_what_the_prefixes_around_it_want() {
     );
 }
 
-/// The verdict on a peer that both keys cover.
-fn verdict((one, other): (Wants, Wants), live: u64) -> u64 {
-    (one.want | other.want) & !(one.except | other.except) & live
+#[test]
+fn a_list_of_ports_is_a_key_for_each() {
+    let mut laid = laid(1, BAND, &["10.0.0.1:80,443", "10.0.0.0/8:8000-8002"]);
+    laid.experiment.except = vec!["10.0.0.2:22,8000".parse().unwrap()];
+    let tables = Tables::of([&laid].into_iter());
+    for (address, ports, value) in [
+        ("10.0.0.1", [80, 443], wants(2, 0)),
+        ("10.0.0.2", [22, 8000], wants(0, 2)),
+    ] {
+        for port in ports {
+            assert_eq!(tables.hosts[&host(address, port)], value);
+        }
+    }
+    for port in 8000..=8002 {
+        assert_eq!(tables.prefixes[&prefix("10.0.0.0/8", port)], wants(2, 0));
+    }
+    assert_eq!((tables.hosts.len(), tables.prefixes.len()), (4, 3));
 }
 
 #[test]
-fn on_the_way_every_verdict_is_the_old_one_or_the_new_one() {
-    let key = Key::Host(host("10.0.0.1", 0));
-    let values: Vec<_> = (0..4).map(|bits| wants(bits & 1, bits >> 1)).collect();
-    let change = |before, after| Change {
-        key,
-        before,
-        after,
-        comes: false,
-        goes: false,
+fn a_rule_limits_its_own_experiment() {
+    let ruled = |slot, rule: Rule| {
+        let mut laid = laid(slot, BAND, &["10.0.0.1"]);
+        laid.experiment.rule = rule;
+        laid
     };
-    for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let live = Live { before, after };
-        // Every way in which two keys that a packet looks up can change.
-        for (a0, a1, b0, b1) in quadruples(&values) {
-            let (a, b) = (change(a0, a1), change(b0, b1));
-            let old = verdict((a0, b0), before);
-            let new = verdict((a1, b1), after);
-            let mut found = (a0, b0);
-            for (steps, in_force) in [(Step::BEFORE_SWITCH, before), (Step::AFTER_SWITCH, after)] {
-                // The switch itself.
-                let now = verdict(found, in_force);
-                assert!(now == old || now == new, "{live:?} {steps:?}: {a:?} {b:?}");
-                for step in steps {
-                    let left = (step.value(&a, live), step.value(&b, live));
-                    // The keys are written one after the other, in either order.
-                    for seen in [left, (left.0, found.1), (found.0, left.1)] {
-                        let now = verdict(seen, in_force);
-                        assert!(now == old || now == new, "{live:?} {step:?}: {a:?} {b:?}");
-                    }
-                    found = left;
-                }
-            }
-            assert_eq!(found, (a1, b1));
-        }
-    }
+    let all = [
+        ruled(0, Rule::default()),
+        ruled(
+            1,
+            Rule {
+                protocols: vec!["tcp".parse().unwrap(), "icmp".parse().unwrap()],
+                include: vec![Vital::Dhcp, Vital::Arp],
+                ..Rule::default()
+            },
+        ),
+        ruled(
+            2,
+            Rule {
+                ports: "80,443".parse().unwrap(),
+                local_ports: "1-2".parse().unwrap(),
+                include: vec![Vital::Nd, Vital::Arp],
+                ..Rule::default()
+            },
+        ),
+        ruled(
+            3,
+            Rule {
+                ports: "443".parse().unwrap(),
+                protocols: vec!["tcp".parse().unwrap()],
+                ..Rule::default()
+            },
+        ),
+    ];
+    let tables = Tables::of(all.iter());
+    let limited = Limited {
+        remote: 0b1100,
+        local: 0b0100,
+        protocol: 0b1010,
+    };
+    assert_eq!(tables.limited, limited);
+    assert_eq!(tables.vital, [0b0110, 0b0100, 0b0010], "ARP, ND, DHCP");
+    assert_eq!(tables.remote, BTreeMap::from([(80, 0b0100), (443, 0b1100)]));
+    assert_eq!(tables.local, BTreeMap::from([(1, 0b0100), (2, 0b0100)]));
+    let protocols = BTreeMap::from([(1, 0b0010), (6, 0b1010), (58, 0b0010)]);
+    assert_eq!(tables.protocols, protocols);
+    let limits = Commit::REMOTE_PORTS | Commit::LOCAL_PORTS | Commit::PROTOCOLS;
+    assert_eq!(tables.lookups(), Commit::HOSTS | limits);
+    assert!(tables.need_ports());
+    let plain = Tables::of(all[..2].iter());
+    assert_eq!(plain.lookups(), Commit::HOSTS | Commit::PROTOCOLS);
+    assert!(!plain.need_ports());
+    // And the way from one to the other is about the ports alone, whose hosts differ as well.
+    let keys: Vec<Key> = plain
+        .changes_to(&tables)
+        .iter()
+        .map(|change| change.key)
+        .collect();
+    let expected = [
+        Key::Host(host("10.0.0.1", 0)),
+        Key::RemotePort(80),
+        Key::RemotePort(443),
+        Key::LocalPort(1),
+        Key::LocalPort(2),
+        Key::Protocol(6),
+    ];
+    assert_eq!(keys, expected);
 }
 
-fn quadruples(values: &[Wants]) -> impl Iterator<Item = (Wants, Wants, Wants, Wants)> {
-    let count = values.len();
-    (0..count.pow(4)).map(move |number| {
-        let pick = |place: u32| values[number / count.pow(place) % count];
-        (pick(0), pick(1), pick(2), pick(3))
-    })
+#[test]
+fn more_keys_than_there_is_room_for_are_refused_before_they_take_memory() {
+    let few = laid(0, BAND, &["10.0.0.1", "10.0.0.0/8:1-1000"]);
+    // 17 addresses with 65,535 ports each.
+    let targets: Vec<String> = (0..17)
+        .map(|host| format!("10.0.1.{host}:1-65535"))
+        .collect();
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let many = laid(1, BAND, &targets);
+    assert_eq!(check_size([&few].into_iter()), Ok(()));
+    let error = check_size([&few, &many].into_iter()).unwrap_err();
+    let keys = 17 * 65_535;
+    let expected = TooManyKeys {
+        name: "e1".into(),
+        keys,
+        all: keys + 1001,
+    };
+    assert_eq!(error, expected);
+    assert!(
+        error.to_string().contains("e1 needs 1114095 entries"),
+        "{error}"
+    );
+    // A name counts for each of its addresses.
+    let mut named = laid(0, BAND, &["db.example:1-65535"]);
+    let addresses = (0..17).map(|host| [10, 0, 0, host].into());
+    assert_eq!(check_size([&named].into_iter()), Ok(()));
+    named
+        .addresses
+        .insert("db.example".into(), addresses.collect());
+    assert_eq!(check_size([&named].into_iter()).unwrap_err().all, keys);
+    // As many as there may be.
+    let exactly: Vec<String> = (0..16)
+        .map(|host| format!("10.0.1.{host}:1-65535"))
+        .chain((0..16).map(|host| format!("10.0.2.{host}")))
+        .collect();
+    let exactly: Vec<&str> = exactly.iter().map(String::as_str).collect();
+    assert_eq!(check_size([&laid(0, BAND, &exactly)].into_iter()), Ok(()));
 }
 
 #[test]
@@ -146,96 +226,4 @@ fn only_keys_that_differ_are_changed() {
         (wants(0, 0), wants(1, 0))
     );
     assert!(one.changes_to(&one).is_empty());
-}
-
-/// What a map of prefixes says of an address, as the kernel finds it.
-fn longest(map: &BTreeMap<Prefix, Wants>, address: &str) -> Wants {
-    let whole = prefix_key(&format!("{address}/32").parse().unwrap(), 0);
-    let covers = |(length, _): &(&Prefix, &Wants)| shortened(&whole, length.0) == **length;
-    map.iter()
-        .filter(|entry| covers(entry))
-        .max_by_key(|((length, _), _)| *length)
-        .map_or_else(Wants::default, |(_, wants)| *wants)
-}
-
-#[test]
-fn prefixes_inside_prefixes_come_and_go_without_hiding_each_other() {
-    let prefixes = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24"];
-    let inside = ["10.0.0.9", "10.1.0.9", "10.1.2.9"];
-    // Each of two experiments has each prefix or not, before and after.
-    for number in 0..1_u32 << 12 {
-        let side = |shift: u32| -> Vec<Laid> {
-            let has = |slot: u32, prefix: u32| number >> (shift + 3 * slot + prefix) & 1 != 0;
-            let targets = |slot: u32| -> Vec<&str> {
-                (0..3)
-                    .filter(|prefix| has(slot, *prefix))
-                    .map(|prefix| prefixes[prefix as usize])
-                    .collect()
-            };
-            (0..2_u32)
-                .map(|slot| laid(slot as u8, BAND, &targets(slot)))
-                .collect()
-        };
-        let live_of = |laid: &[Laid]| {
-            laid.iter()
-                .filter(|laid| laid.experiment.targets != Targets::List(Vec::new()))
-                .fold(0, |live, laid| live | laid.bit())
-        };
-        let (before, after) = (side(0), side(6));
-        let (old, new) = (Tables::of(before.iter()), Tables::of(after.iter()));
-        let live = Live {
-            before: live_of(&before),
-            after: live_of(&after),
-        };
-        let mut map = old.prefixes.clone();
-        let check = |map: &BTreeMap<Prefix, Wants>, in_force: u64| {
-            for address in inside {
-                let verdict = |map, live| verdict((longest(map, address), Wants::default()), live);
-                let now = verdict(map, in_force);
-                let (was, will) = (
-                    verdict(&old.prefixes, live.before),
-                    verdict(&new.prefixes, live.after),
-                );
-                // Each experiment by itself: both need not switch at the same moment.
-                assert_eq!(
-                    now & !(was | will),
-                    0,
-                    "{number:#x}: {address} gets too much"
-                );
-                assert_eq!(
-                    was & will & !now,
-                    0,
-                    "{number:#x}: {address} gets too little"
-                );
-            }
-        };
-        let changes = old.changes_to(&new);
-        for (steps, in_force) in [
-            (Step::BEFORE_SWITCH, live.before),
-            (Step::AFTER_SWITCH, live.after),
-        ] {
-            check(&map, in_force);
-            for step in steps {
-                for change in &changes {
-                    let Key::Prefix(key) = change.key else {
-                        unreachable!("only prefixes are aimed at");
-                    };
-                    // As the engine writes: nothing to say is no entry.
-                    match step.value(change, live) {
-                        nothing if nothing == Wants::default() => map.remove(&key),
-                        value => map.insert(key, value),
-                    };
-                    check(&map, in_force);
-                }
-            }
-        }
-        for change in changes.iter().filter(|change| change.goes) {
-            let Key::Prefix(key) = change.key else {
-                unreachable!("only prefixes are aimed at");
-            };
-            map.remove(&key);
-            check(&map, live.after);
-        }
-        assert_eq!(map, new.prefixes, "{number:#x}");
-    }
 }

@@ -37,6 +37,8 @@ const NOT_RUN: &str = "NOT RUN: ";
 #[derive(Default)]
 struct Binary {
     name: String,
+    /// The test that has begun and not ended.
+    running: Option<String>,
     /// `<test name>: <why>`
     not_run: BTreeSet<String>,
     failed: BTreeSet<String>,
@@ -165,19 +167,37 @@ impl Results {
     }
 
     fn end_binary(&mut self, how: &str) {
-        if let Some(binary) = self.binary.take()
-            && !binary.has_result
-        {
-            self.add_failure(format!(
-                "{}: ended before its tests did ({how})",
-                binary.name
-            ));
+        if let Some(cut_short) = self.cut_short() {
+            self.add_failure(format!("{cut_short}: ended before its tests did ({how})"));
         }
+    }
+
+    /// Binary and test that ran and will not come to an end. What had failed in that binary is counted now: the list
+    /// of it, and the totals, never come.
+    fn cut_short(&mut self) -> Option<String> {
+        let binary = self.binary.take().filter(|binary| !binary.has_result)?;
+        for name in &binary.failed {
+            self.add_failure(format!("{}: {name}", binary.name));
+        }
+        Some(match binary.running {
+            Some(test) => format!("{}: {test}", binary.name),
+            None => binary.name,
+        })
     }
 
     /// The stage is over, for this reason if its tests are not all of it.
     pub fn end(&mut self, failure: Option<Failure>) {
         self.feed(b"\n");
+        let failure = match failure {
+            // What broke the stage has ended the binary too: one failure.
+            Some(Failure::Certain(what)) => Some(Failure::Certain(match self.cut_short() {
+                Some(cut_short) => {
+                    format!("{cut_short}: running when it happened, no later test ran: {what}")
+                }
+                None => what,
+            })),
+            other => other,
+        };
         self.end_binary("no result");
         match failure {
             Some(Failure::Certain(what)) => self.add_failure(what),
@@ -192,6 +212,7 @@ impl Binary {
         if let Some((_, said)) = line.split_once(NOT_RUN) {
             self.not_run.insert(said.trim().to_owned());
         }
+        self.follow(line);
         // The list of names comes last; before it a section of the same title shows what the tests printed.
         if line == "failures:" {
             self.failed.clear();
@@ -200,6 +221,24 @@ impl Binary {
             self.failed.insert(name.to_owned());
         } else {
             self.in_failures = false;
+        }
+    }
+
+    /// Keeps up with which test runs.
+    fn follow(&mut self, line: &str) {
+        let begun = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ..."));
+        let (name, how) = match (begun, self.running.take()) {
+            (Some((name, how)), _) => (name.to_owned(), how.trim_start()),
+            // What a test writes past libtest comes before its end, which is then on a line of its own.
+            (None, Some(name)) => (name, line),
+            (None, None) => return,
+        };
+        if how == "FAILED" {
+            self.failed.insert(name);
+        } else if how != "ok" && !how.starts_with("ignored") {
+            self.running = Some(name);
         }
     }
 }
@@ -241,147 +280,4 @@ fn result(line: &str) -> Option<Counts> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OUTPUT: &str = "   Compiling x v0.1.0
-     Running tests/vm_delay.rs (target/debug/deps/vm_delay-0123abc)
-
-running 5 tests
-test a ... ok
-test b ... FAILED
-test c ... ok
-test d ... ignored, too slow
-test e ... ok
-
-successes:
-
----- c stdout ----
-NOT RUN: c: no module sch_netem
-
-successes:
-    a
-    c
-
-failures:
-
----- b stdout ----
-NOT RUN: b: half of it
-thread 'b' panicked at tests/vm_delay.rs:5:9:
-no
-
-failures:
-    b
-
-test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.20s
-
-     Ended vm_delay: exit status: 101
-";
-
-    fn fed(output: &str, all_must_run: bool) -> Results {
-        let mut results = Results::new("stage", all_must_run);
-        // Pieces that cut lines and words.
-        for piece in output.as_bytes().chunks(7) {
-            results.feed(piece);
-        }
-        results.end(None);
-        results
-    }
-
-    #[test]
-    fn tests_that_did_not_run_are_counted_apart() {
-        let results = fed(OUTPUT, false);
-        assert_eq!(
-            results.counts,
-            Counts {
-                passed: 2,
-                failed: 1,
-                skipped: 2
-            }
-        );
-        assert_eq!(results.failures, ["vm_delay: b"]);
-        assert_eq!(
-            results.not_run,
-            ["vm_delay: d: too slow", "vm_delay: c: no module sch_netem"]
-        );
-    }
-
-    #[test]
-    fn where_all_must_run_they_have_failed() {
-        let results = fed(OUTPUT, true);
-        assert_eq!(
-            results.counts,
-            Counts {
-                passed: 2,
-                failed: 2,
-                skipped: 1
-            }
-        );
-        let not_run = "vm_delay: c: no module sch_netem (not run, and should have)";
-        assert_eq!(results.failures, ["vm_delay: b", not_run]);
-    }
-
-    #[test]
-    fn a_test_without_captured_output_is_understood_too() {
-        let output = "     Running vm_x (/t/vm_x-1)\ntest a ... NOT RUN: a: why\nok\n\
-                      test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
-        assert_eq!(
-            fed(output, false).counts,
-            Counts {
-                passed: 0,
-                failed: 0,
-                skipped: 1
-            }
-        );
-    }
-
-    #[test]
-    fn a_binary_that_dies_has_failed() {
-        let results = fed(
-            "     Running vm_x (/t/vm_x-1)\ntest a ... \n     Ended vm_x: signal: 6 (SIGABRT)\n",
-            false,
-        );
-        assert_eq!(
-            results.counts,
-            Counts {
-                passed: 0,
-                failed: 1,
-                skipped: 0
-            }
-        );
-        assert_eq!(
-            results.failures,
-            ["vm_x: ended before its tests did (vm_x: signal: 6 (SIGABRT))"]
-        );
-        let next = "     Running vm_x (/t/vm_x-1)\n     Running vm_y (/t/vm_y-1)\n";
-        assert_eq!(fed(next, false).counts.failed, 2);
-    }
-
-    #[test]
-    fn binaries_are_named_as_a_reader_knows_them() {
-        let begun = |line| begun(line).unwrap();
-        assert_eq!(
-            begun("     Running unittests src/lib.rs (target/debug/deps/netchaos-0a)"),
-            "netchaos (unittests src/lib.rs)"
-        );
-        assert_eq!(
-            begun("   Doc-tests netchaos"),
-            "netchaos (examples in its documentation)"
-        );
-        assert_eq!(
-            begun("     Running vm_delay (/t/debug/deps/vm_delay-0a)"),
-            "vm_delay"
-        );
-    }
-
-    #[test]
-    fn what_keeps_a_stage_from_ending_is_a_failure() {
-        let mut results = Results::new("vm 6.1", true);
-        results.end(Some(Failure::Certain("the VM does not boot".into())));
-        assert_eq!(results.counts.failed, 1);
-        assert_eq!(results.counts.to_string(), "0 passed, 1 failed, 0 skipped");
-        let mut results = fed(OUTPUT, false);
-        results.end(Some(Failure::Unexplained("status 1".into())));
-        assert_eq!(results.counts.failed, 1);
-    }
-}
+mod tests;
