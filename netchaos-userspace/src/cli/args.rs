@@ -127,7 +127,7 @@ pub struct Add {
     /// Name of the experiment, unique in its place
     pub name: String,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub aim: Aim,
     /// End it by itself after so long, such as 10m
@@ -154,7 +154,7 @@ pub struct Run {
     #[arg(conflicts_with_all = ["name", "to", "all_traffic", "except", "duration"])]
     pub files: Vec<String>,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub aim: Aim,
     /// End it by itself after so long, such as 10m
@@ -173,7 +173,7 @@ pub struct Change {
     /// Name of the experiment
     pub name: String,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]

@@ -188,7 +188,7 @@ pub fn run(run: args::Run) -> Result<(), Failure> {
         let _ = say(format, effects.to_vec());
     };
     let flushed = engine::inside(&place, async |session| {
-        session.run(laying, began, |text| note(text)).await
+        session.run(laying, began, note).await
     })?;
     say_flushed(flushed);
     Ok(())

@@ -3,7 +3,7 @@ use crate::experiment::manifest;
 
 fn explained(body: &str) -> Explanation {
     let text = format!("apiVersion: netchaos/v1\nkind: Experiment\nname: a\n{body}\n");
-    let documents = manifest::read("f", &text).unwrap();
+    let documents = manifest::read("f", &text, false).unwrap();
     explain(&documents[0].experiment, "eth0")
 }
 
