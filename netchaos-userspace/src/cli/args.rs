@@ -151,7 +151,7 @@ pub struct Run {
     pub name: Option<String>,
     /// Manifests instead, as for `apply`; "-" is stdin
     #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
-    #[arg(conflicts_with_all = ["name", "to", "all_traffic", "except", "duration"])]
+    #[arg(conflicts_with_all = ["name", "Aim", "duration"])]
     pub files: Vec<String>,
     #[command(flatten)]
     pub fault: Box<Fault>,

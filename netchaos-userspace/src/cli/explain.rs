@@ -42,7 +42,8 @@ pub fn explain(explain: args::Explain) -> Result<(), Failure> {
 fn of_place(place: &args::Place, name: &str) -> Result<Explained, Failure> {
     let place = write::open(place)?;
     let planned = engine::inside(&place, async |session| session.planned(name).await)?;
-    Ok(explained(planned, Vec::new()))
+    let notes = planned.laid[0].experiment.notes();
+    Ok(explained(planned, notes))
 }
 
 /// Experiments as they would be on a device that has no others: nothing is looked at, so this

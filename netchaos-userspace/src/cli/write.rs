@@ -156,10 +156,10 @@ fn experiment(add: &args::Add) -> Result<Experiment, Failure> {
 }
 
 pub fn run(run: args::Run) -> Result<(), Failure> {
-    let strict_compat = run.fault.strict_compat.is_some();
     let format = run.output.output;
     let (experiments, device, place) = match run.name {
         None => {
+            let strict_compat = flags::of_files(&run.fault).map_err(Failure::usage)?;
             let experiments = read_with_notes(&run.files, strict_compat)?;
             (experiments, run.device.device, run.place)
         }

@@ -211,18 +211,7 @@ fn delayed(delay: &Delay) -> String {
         JitterOrder::Keep => "the order is kept, so a late packet holds up those behind it",
         JitterOrder::Reorder => "one with less may overtake one with more",
     };
-    let correlation = if delay.correlation.is_zero() {
-        String::new()
-    } else {
-        // The variance of first-order smoothing, a(n) = r a(n-1) + (1-r) x(n).
-        let r = delay.correlation.get() / 100.0;
-        let narrower = ((1.0 - r) / (1.0 + r)).sqrt() * 100.0;
-        format!(
-            "; with correlation {} netem's jitter is {narrower:.0}% as wide as that",
-            delay.correlation
-        )
-    };
-    format!("It is delayed by {spread}; {order}{correlation}.")
+    format!("It is delayed by {spread}; {order}.")
 }
 
 /// The longest latency that the sentences below count with.

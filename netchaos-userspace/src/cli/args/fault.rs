@@ -6,7 +6,7 @@ use clap::Args;
 ///
 /// A flag that a part of a fault begins with also takes `none`, so that `change` can take the part
 /// away again.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Fault (--delay, --loss and the like also take none)")]
 pub struct Fault {
     /// Delay every packet, such as 50ms
