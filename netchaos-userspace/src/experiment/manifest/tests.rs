@@ -13,7 +13,7 @@ fn example(name: &str) -> String {
 }
 
 fn read_own(file: &str, text: &str) -> Result<Vec<Document>, Problems> {
-    read(file, text, false)
+    read(file, text, Reading::default())
 }
 
 fn names(documents: &[Document]) -> Vec<&str> {
@@ -348,7 +348,11 @@ fn a_broken_end_does_not_hide_the_problems_before_it() {
 fn strict_compatibility_can_be_asked_for_from_outside() {
     let is_strict = |strict| {
         let text = format!("{}---\n{}", native("a"), native("b"));
-        let documents = read("f", &text, strict).unwrap();
+        let reading = Reading {
+            strict_compat: strict,
+            ..Reading::default()
+        };
+        let documents = read("f", &text, reading).unwrap();
         documents
             .iter()
             .all(|document| document.experiment.fault.strict_compat)
