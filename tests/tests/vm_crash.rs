@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netchaos::kernel::bpf::tcx;
+use netchaos::kernel::{bpf::tcx, netlink::Hook};
 use netchaos_tests::lab::{DEVICE, Lab, ms};
 use nix::{
     fcntl::{Flock, FlockArg},
@@ -159,10 +159,10 @@ fn detach_program(lab: &Lab) {
     }
     lab.client.run(|| {
         let index = if_nametoindex(DEVICE).expect("the device is there");
-        let programs = tcx::programs(index).expect("root can ask");
+        let programs = tcx::programs(index, Hook::Egress).expect("root can ask");
         let programs = programs.expect("without clsact there is tcx");
         let id = programs.first().expect("netchaos' program is there");
-        tcx::detach(*id, index).expect("root can detach it");
+        tcx::detach(*id, index, Hook::Egress).expect("root can detach it");
     });
 }
 

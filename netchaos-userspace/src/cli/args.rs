@@ -6,6 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::place::Where;
 
+mod aim;
+mod fault;
+
+pub use self::{aim::Aim, fault::Fault};
+
 const AFTER: &str = "\
 Exit codes: 0 done, 1 refused or failed and nothing changed, 2 usage, 3 the kernel or the rights \
 lack something, 4 partly done or partly undone.
@@ -28,6 +33,9 @@ pub enum Command {
     Add(Add),
     /// Change an experiment's fault in place; what is not mentioned stays
     Change(Change),
+    /// Lay experiments as `add` or `apply` does, follow the names of their targets, and take them
+    /// away at Ctrl-C, at SIGTERM, or when they have ended
+    Run(Box<Run>),
     /// Say in words and as the tree what experiments do, or would do
     Explain(Explain),
     /// List the experiments of a place
@@ -95,26 +103,14 @@ pub enum Format {
     Yaml,
 }
 
-/// Parameters of a fault. They are text here: what is wrong with them is told all at once.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Fault")]
-pub struct Fault {
-    /// Delay every packet, such as 50ms
-    #[arg(long, value_name = "TIME")]
-    pub delay: Option<String>,
-    /// Spread the delay by so much on both sides
-    #[arg(long, value_name = "TIME")]
-    pub jitter: Option<String>,
-    /// How much of one packet's jitter is carried to the next, such as 25%
-    #[arg(long, value_name = "PERCENT")]
-    pub correlation: Option<String>,
-}
-
 #[derive(Args, Debug)]
 pub struct Apply {
     /// Manifests; "-" is stdin
     #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub files: Vec<String>,
+    /// Do all of them as Chaos Mesh does, whose netem does not keep the rates that were asked for
+    #[arg(long)]
+    pub strict_compat: bool,
     /// Print what would be laid, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -132,25 +128,38 @@ pub struct Add {
     pub name: String,
     #[command(flatten)]
     pub fault: Fault,
-    /// Whom it is aimed at: 1.2.3.4, 10.0.0.0/8, db.example.com, each also with :PORT,
-    /// [2001:db8::1]:443; "-" reads them from stdin, one per line
-    #[arg(long, value_name = "TARGET", num_args = 1.., conflicts_with = "all_traffic")]
-    pub to: Vec<String>,
-    /// Aim it at everything but ARP, IPv6 neighbour discovery and DHCP
-    #[arg(long)]
-    pub all_traffic: bool,
-    /// Whom it never touches, whatever it is aimed at
-    #[arg(long, value_name = "TARGET", num_args = 1..)]
-    pub except: Vec<String>,
-    /// Which packets: "to" the targets
-    #[arg(long, value_name = "DIRECTION", default_value = "to")]
-    pub direction: String,
+    #[command(flatten)]
+    pub aim: Aim,
     /// End it by itself after so long, such as 10m
     #[arg(long = "for", value_name = "TIME")]
     pub duration: Option<String>,
     /// Print what would be laid, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub device: Device,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Name of the experiment, unique in its place
+    #[arg(required_unless_present = "files")]
+    pub name: Option<String>,
+    /// Manifests instead, as for `apply`; "-" is stdin
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
+    #[arg(conflicts_with_all = ["name", "to", "all_traffic", "except", "duration"])]
+    pub files: Vec<String>,
+    #[command(flatten)]
+    pub fault: Fault,
+    #[command(flatten)]
+    pub aim: Aim,
+    /// End it by itself after so long, such as 10m
+    #[arg(long = "for", value_name = "TIME")]
+    pub duration: Option<String>,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]
@@ -179,6 +188,9 @@ pub struct Explain {
     /// Manifests; "-" is stdin
     #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
     pub files: Vec<String>,
+    /// As for `apply`
+    #[arg(long, requires = "files")]
+    pub strict_compat: bool,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]
@@ -225,7 +237,7 @@ pub enum Target {
 pub struct Targets {
     /// Name of the experiment
     pub name: String,
-    /// As with --to; "-" reads them from stdin, one per line
+    /// As with --to; @FILE reads them from a file and "-" from stdin, one per line
     #[arg(value_name = "TARGET", required = true)]
     pub targets: Vec<String>,
     #[command(flatten)]

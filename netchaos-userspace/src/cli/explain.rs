@@ -48,7 +48,7 @@ fn of_place(place: &args::Place, name: &str) -> Result<Explained, Failure> {
 /// Experiments as they would be on a device that has no others: nothing is looked at, so this
 /// takes no rights.
 fn of_files(explain: &args::Explain) -> Result<Vec<Explained>, Failure> {
-    let documents = write::read_all(&explain.files)?;
+    let documents = write::read_all(&explain.files, explain.strict_compat)?;
     let all = documents.into_iter().map(|document| {
         let experiment = document.experiment;
         let device = explain.device.device.clone();

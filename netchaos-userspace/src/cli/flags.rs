@@ -1,21 +1,32 @@
 //! Flags -> what is asked. All that is wrong is told at once.
 
 use std::{
-    io::{self, BufRead as _},
+    fs,
+    io::{self, BufRead},
     str::FromStr,
 };
 
 use super::args;
 use crate::experiment::{
-    Delay, Direction, Experiment, Fault, Invalid, Percent, Problem, Problems, Rule, Target,
-    Targets, units,
+    Direction, Experiment, Fault, Invalid, Ports, Problem, Problems, Protocol, Rule, Target,
+    Targets, Vital, units,
 };
+
+mod patch;
+#[cfg(test)]
+mod tests;
+
+pub use self::patch::Patch;
 
 /// Gathers what is wrong.
 #[derive(Default)]
 struct Sink(Vec<Problem>);
 
 impl Sink {
+    fn add(&mut self, flag: &str, invalid: Invalid) {
+        self.0.push(Problem::of(flag, invalid));
+    }
+
     /// The value of a flag that is there and right.
     fn take<T>(
         &mut self,
@@ -26,36 +37,54 @@ impl Sink {
         match text.map(parse)? {
             Ok(value) => Some(value),
             Err(invalid) => {
-                self.0.push(Problem::of(flag, invalid));
+                self.add(flag, invalid);
                 None
             }
         }
     }
 
+    /// The values of a flag that can be there more than once; those that are right.
+    fn all<T>(
+        &mut self,
+        flag: &str,
+        texts: &[String],
+        parse: fn(&str) -> Result<T, Invalid>,
+    ) -> Vec<T> {
+        let take = |text: &String| self.take(flag, Some(text), parse);
+        texts.iter().filter_map(take).collect()
+    }
+
     fn targets(&mut self, flag: &str, texts: &[String]) -> Vec<Target> {
         let mut targets = Vec::new();
         for text in texts {
-            if text == "-" {
-                self.targets_of_stdin(flag, &mut targets);
-            } else {
-                targets.extend(self.take(flag, Some(text), Target::from_str));
+            match text.strip_prefix('@') {
+                _ if text == "-" => {
+                    self.targets_of(flag, "stdin", io::stdin().lock(), &mut targets);
+                }
+                Some(path) => match fs::File::open(path) {
+                    Ok(file) => {
+                        self.targets_of(flag, path, io::BufReader::new(file), &mut targets);
+                    }
+                    Err(error) => self.add(flag, unreadable(path, &error)),
+                },
+                None => targets.extend(self.take(flag, Some(text), Target::from_str)),
             }
         }
         targets
     }
 
     /// One target per line; empty lines and what follows a "#" do not count.
-    fn targets_of_stdin(&mut self, flag: &str, targets: &mut Vec<Target>) {
-        for (number, line) in io::stdin().lock().lines().enumerate() {
+    fn targets_of(
+        &mut self,
+        flag: &str,
+        file: &str,
+        lines: impl BufRead,
+        targets: &mut Vec<Target>,
+    ) {
+        for (number, line) in lines.lines().enumerate() {
             let line = match line {
                 Ok(line) => line,
-                Err(error) => {
-                    self.0.push(Problem::of(
-                        flag,
-                        Invalid::field(format!("stdin: {error}"), None),
-                    ));
-                    return;
-                }
+                Err(error) => return self.add(flag, unreadable(file, &error)),
             };
             let text = line.split('#').next().unwrap_or_default().trim();
             if text.is_empty() {
@@ -64,7 +93,7 @@ impl Sink {
             match text.parse() {
                 Ok(target) => targets.push(target),
                 Err(invalid) => self.0.push(Problem {
-                    file: Some("stdin".into()),
+                    file: Some(file.into()),
                     line: Some(number as u32 + 1),
                     field: flag.into(),
                     invalid,
@@ -82,105 +111,71 @@ impl Sink {
     }
 }
 
+fn unreadable(file: &str, error: &io::Error) -> Invalid {
+    Invalid::field(format!("{file} cannot be read: {error}"), None)
+}
+
 /// The experiment that `add` asks for.
 pub fn experiment(add: &args::Add) -> Result<Experiment, Problems> {
     let mut sink = Sink::default();
-    let patch = patch_of(&add.fault, &mut sink);
-    if add.fault.delay.is_none() {
-        sink.0.push(Problem::of(
-            "--delay",
-            Invalid::field("no fault is given", Some("--delay 50ms".into())),
-        ));
+    let mut fault = Fault::default();
+    let built = patch(&add.fault).and_then(|patch| patch.apply(&mut fault));
+    if let Err(Problems(problems)) = built {
+        sink.0.extend(problems);
     }
-    sink.take("--direction", Some(&add.direction), direction);
-    let targets = if add.all_traffic {
+    let aim = &add.aim;
+    let targets = if aim.all_traffic {
         Targets::AllTraffic
     } else {
-        Targets::List(sink.targets("--to", &add.to))
+        Targets::List(sink.targets("--to", &aim.to))
     };
+    let direction = sink.take("--direction", Some(&aim.direction), Direction::from_str);
     let experiment = Experiment {
         name: add.name.clone(),
         namespace: None,
-        device: None,
-        direction: Direction::To,
-        fault: Fault {
-            delay: patch.latency.map(|latency| Delay {
-                latency,
-                jitter: patch.jitter.unwrap_or_default(),
-                correlation: patch.correlation.unwrap_or_default(),
-                ..Delay::default()
-            }),
-            ..Fault::default()
-        },
+        device: add.device.device.clone(),
+        direction: direction.unwrap_or_default(),
+        fault,
         targets,
-        except: sink.targets("--except", &add.except),
-        rule: Rule::default(),
+        except: sink.targets("--except", &aim.except),
+        rule: rule(aim, &mut sink),
         duration: sink.take("--for", add.duration.as_deref(), units::parse_lifetime),
         paused: false,
     };
-    // What could not be read has been told already.
+    // What could not be read has been told already. An experiment that a flag is missing from may
+    // have other problems than the one that was asked for.
     let told: Vec<String> = sink.0.iter().map(|problem| problem.field.clone()).collect();
-    sink.0.extend(
-        experiment
-            .check()
-            .into_iter()
-            .filter(|problem| !told.contains(&problem.field)),
-    );
+    let is_new = |problem: &Problem| match problem.field.starts_with("--") {
+        true => !told.contains(&problem.field),
+        false => problem.field == "NAME" || told.is_empty(),
+    };
+    sink.0.extend(experiment.check().into_iter().filter(is_new));
     sink.end(experiment)
 }
 
-fn direction(text: &str) -> Result<(), Invalid> {
-    match text {
-        "to" => Ok(()),
-        "from" | "both" => Err(Invalid::value(text, "is not supported yet", "to")),
-        _ => Err(Invalid::value(text, "is not a direction", "to")),
+fn rule(aim: &args::Aim, sink: &mut Sink) -> Rule {
+    let ports = |sink: &mut Sink, flag, texts| -> Ports {
+        sink.all(flag, texts, Ports::from_str).into_iter().collect()
+    };
+    Rule {
+        protocols: Protocol::list(sink.all("--protocol", &aim.protocol, Protocol::parse_or_any)),
+        ports: ports(sink, "--port", &aim.port),
+        local_ports: ports(sink, "--local-port", &aim.local_port),
+        include: Vital::list(sink.all("--include", &aim.include, Vital::from_str)),
     }
 }
 
-/// Parameters of a fault that are mentioned.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Patch {
-    latency: Option<std::time::Duration>,
-    jitter: Option<std::time::Duration>,
-    correlation: Option<Percent>,
-}
-
-impl Patch {
-    pub fn apply(&self, fault: &mut Fault) {
-        let delay = fault.delay.get_or_insert_default();
-        delay.latency = self.latency.unwrap_or(delay.latency);
-        delay.jitter = self.jitter.unwrap_or(delay.jitter);
-        delay.correlation = self.correlation.unwrap_or(delay.correlation);
-    }
-}
-
-/// What `change` asks for.
+/// What `change` asks for, or what `add` makes a fault of.
 pub fn patch(fault: &args::Fault) -> Result<Patch, Problems> {
     let mut sink = Sink::default();
-    let patch = patch_of(fault, &mut sink);
-    if [&fault.delay, &fault.jitter, &fault.correlation]
-        .iter()
-        .all(|flag| flag.is_none())
-    {
-        let allowed = "--delay, --jitter and --correlation";
-        sink.0.push(Problem::of(
-            "FAULT",
-            Invalid::field("nothing is to be changed", Some(allowed.into())),
-        ));
+    let patch = Patch::read(fault, &mut sink);
+    if patch == Patch::default() && sink.0.is_empty() {
+        let allowed = "one or more of --delay, --loss, --duplicate, --corrupt, --rate, --bandwidth, \
+             --partition and their details";
+        let invalid = Invalid::field("no fault is given", Some(allowed.into()));
+        sink.add("FAULT", invalid);
     }
     sink.end(patch)
-}
-
-fn patch_of(fault: &args::Fault, sink: &mut Sink) -> Patch {
-    Patch {
-        latency: sink.take("--delay", fault.delay.as_deref(), units::parse_latency),
-        jitter: sink.take("--jitter", fault.jitter.as_deref(), units::parse_jitter),
-        correlation: sink.take(
-            "--correlation",
-            fault.correlation.as_deref(),
-            Percent::from_str,
-        ),
-    }
 }
 
 /// The targets of `target add` and `target remove`.
@@ -188,10 +183,7 @@ pub fn targets(texts: &[String]) -> Result<Vec<Target>, Problems> {
     let mut sink = Sink::default();
     let targets = sink.targets("TARGET", texts);
     if targets.is_empty() && sink.0.is_empty() {
-        sink.0.push(Problem::of(
-            "TARGET",
-            Invalid::field("no target is given", None),
-        ));
+        sink.add("TARGET", Invalid::field("no target is given", None));
     }
     sink.end(targets)
 }

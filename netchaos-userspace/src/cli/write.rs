@@ -51,7 +51,7 @@ fn say(format: args::Format, effects: Vec<(String, Effect)>) -> Result<(), Failu
 }
 
 pub fn apply(apply: args::Apply) -> Result<(), Failure> {
-    let experiments = read_with_notes(&apply.files)?;
+    let experiments = read_with_notes(&apply.files, apply.strict_compat)?;
     let laying = Laying {
         experiments,
         device: apply.device.device,
@@ -61,9 +61,9 @@ pub fn apply(apply: args::Apply) -> Result<(), Failure> {
 }
 
 /// The experiments of manifests; what is worth a word is said.
-fn read_with_notes(files: &[String]) -> Result<Vec<Experiment>, Failure> {
+fn read_with_notes(files: &[String], strict_compat: bool) -> Result<Vec<Experiment>, Failure> {
     let mut experiments = Vec::new();
-    for document in read_all(files)? {
+    for document in read_all(files, strict_compat)? {
         for text in &document.notes {
             note(&format!("{}: {text}", document.experiment.name));
         }
@@ -73,11 +73,12 @@ fn read_with_notes(files: &[String]) -> Result<Vec<Experiment>, Failure> {
 }
 
 /// The documents of manifests, or all that is wrong with them.
-pub fn read_all(files: &[String]) -> Result<Vec<Document>, Failure> {
+pub fn read_all(files: &[String], strict_compat: bool) -> Result<Vec<Document>, Failure> {
     let mut all: Vec<Document> = Vec::new();
     let mut problems = Vec::new();
     for file in files {
-        match read(file).and_then(|text| manifest::read(name_of(file), &text)) {
+        let read = read(file);
+        match read.and_then(|text| manifest::read(name_of(file), &text, strict_compat)) {
             Ok(documents) => {
                 for document in documents {
                     let name = &document.experiment.name;
@@ -137,16 +138,69 @@ fn read(file: &str) -> Result<String, Problems> {
 }
 
 pub fn add(add: args::Add) -> Result<(), Failure> {
-    let experiment = flags::experiment(&add).map_err(Failure::usage)?;
-    for text in experiment.notes() {
-        note(&text);
-    }
     let laying = Laying {
-        experiments: vec![experiment],
+        experiments: vec![experiment(&add)?],
         device: add.device.device,
         may_change: false,
     };
     lay(&add.place, laying, add.dry_run, add.output.output)
+}
+
+/// The experiment that flags ask for; what is worth a word is said.
+fn experiment(add: &args::Add) -> Result<Experiment, Failure> {
+    let experiment = flags::experiment(add).map_err(Failure::usage)?;
+    for text in experiment.notes() {
+        note(&text);
+    }
+    Ok(experiment)
+}
+
+pub fn run(run: args::Run) -> Result<(), Failure> {
+    let strict_compat = run.fault.strict_compat.is_some();
+    let format = run.output.output;
+    let (experiments, device, place) = match run.name {
+        None => {
+            let experiments = read_with_notes(&run.files, strict_compat)?;
+            (experiments, run.device.device, run.place)
+        }
+        Some(name) => {
+            let add = args::Add {
+                name,
+                fault: run.fault,
+                aim: run.aim,
+                duration: run.duration,
+                dry_run: false,
+                place: run.place,
+                device: run.device,
+                output: run.output,
+            };
+            (vec![experiment(&add)?], add.device.device, add.place)
+        }
+    };
+    let laying = Laying {
+        experiments,
+        device,
+        may_change: false,
+    };
+    let place = open(&place)?;
+    let began = |effects: &[(String, Effect)]| {
+        // Whoever closes the pipe ends the run with a signal all the same.
+        let _ = say(format, effects.to_vec());
+    };
+    let flushed = engine::inside(&place, async |session| {
+        session.run(laying, began, |text| note(text)).await
+    })?;
+    say_flushed(flushed);
+    Ok(())
+}
+
+fn say_flushed(packets: u32) {
+    if packets != 0 {
+        note(&format!(
+            "{} that waited in the queues went down with them",
+            counted(packets.into(), "packet")
+        ));
+    }
 }
 
 fn lay(
@@ -211,12 +265,7 @@ pub fn remove(remove: args::Remove) -> Result<(), Failure> {
             .remove(names, remove.device.as_deref(), remove.now)
             .await
     })?;
-    if flushed != 0 {
-        note(&format!(
-            "{} that waited in the queues went down with them",
-            counted(flushed.into(), "packet")
-        ));
-    }
+    say_flushed(flushed);
     say(remove.output.output, effects)
 }
 

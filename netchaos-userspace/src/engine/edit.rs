@@ -7,7 +7,7 @@ use std::{
 
 use super::{Session, draft::Draft, error::Error};
 use crate::{
-    experiment::{Experiment, Fault, Peer, Target, Targets},
+    experiment::{Experiment, Fault, Peer, Problems, Target, Targets},
     names,
     plan::Laid,
 };
@@ -73,16 +73,17 @@ impl Session<'_> {
     /// Changes an experiment's fault in place. Gives back what is worth a word about the new one.
     ///
     /// # Errors
-    /// There is no such experiment, or as the module says.
+    /// There is no such experiment, the change does not fit its fault, or as the module says.
     pub async fn change(
         &self,
         name: &str,
-        change: impl FnOnce(&mut Fault),
+        change: impl FnOnce(&mut Fault) -> Result<(), Problems>,
     ) -> Result<(Effect, Vec<String>), Error> {
         let mut notes = Vec::new();
         let effect = self
             .edit(name, |laid| {
-                change(&mut laid.experiment.fault);
+                change(&mut laid.experiment.fault)
+                    .map_err(|problems| Error::Refused(problems.to_string()))?;
                 notes = laid.experiment.notes();
                 Ok(())
             })

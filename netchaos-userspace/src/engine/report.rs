@@ -14,6 +14,7 @@ use crate::{
     experiment::{Direction, Experiment},
     kernel::{bpf::Maps, clock, netns::Lock},
     plan::{self, Laid},
+    qdisc::Chain,
 };
 
 /// An experiment as it stands.
@@ -265,7 +266,7 @@ impl Site {
             device: upper.name.clone(),
             class: laid.band().class().to_string(),
             handle: filled.top.handle.to_string(),
-            qdiscs: filled.chain().to_string(),
+            qdiscs: shown_chain(filled, laid).to_string(),
             queued: filled.top.statistics.queued,
             sent: filled.top.statistics.packets,
             dropped: filled.top.statistics.drops,
@@ -295,6 +296,15 @@ impl Site {
         Ok((differing != 0)
             .then(|| format!("{differing} entries of the maps are not as they should be")))
     }
+}
+
+/// What is in a band, without the seed that the kernel has chosen itself.
+fn shown_chain(filled: &Filled, laid: &Laid) -> Chain {
+    let mut chain = filled.chain();
+    if let (Some(netem), None) = (&mut chain.netem, laid.experiment.fault.seed) {
+        netem.seed = None;
+    }
+    chain
 }
 
 fn seconds(nanoseconds: u64) -> f64 {

@@ -1,10 +1,17 @@
 //! What happens to a matched packet.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{self, Percent, Rate};
+use super::{
+    problem::Invalid,
+    units::{self, Percent, Rate},
+};
+
+mod notes;
+#[cfg(test)]
+mod tests;
 
 /// Everything that happens to the packets of an experiment; any mix, at least one of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,6 +86,13 @@ pub enum Distribution {
 }
 
 impl Distribution {
+    const WORDS: [(&str, Self); 4] = [
+        ("uniform", Self::Uniform),
+        ("normal", Self::Normal),
+        ("pareto", Self::Pareto),
+        ("paretonormal", Self::ParetoNormal),
+    ];
+
     pub fn is_uniform(&self) -> bool {
         *self == Self::Uniform
     }
@@ -95,9 +109,33 @@ pub enum JitterOrder {
     Keep,
 }
 
+impl FromStr for Distribution {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Invalid::unless_word(text, &Self::WORDS, "is not a distribution")
+    }
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.iter().find(|(_, meaning)| meaning == self);
+        f.write_str(word.map_or("", |(word, _)| *word))
+    }
+}
+
 impl JitterOrder {
     pub fn is_reorder(&self) -> bool {
         *self == Self::Reorder
+    }
+}
+
+impl FromStr for JitterOrder {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let words = [("keep", Self::Keep), ("reorder", Self::Reorder)];
+        Invalid::unless_word(text, &words, "is not an order")
     }
 }
 
@@ -164,6 +202,70 @@ pub struct Bandwidth {
     pub minburst: Option<u32>,
 }
 
+impl Bandwidth {
+    /// Bytes of the smallest bucket that is chosen for somebody: room for a jumbo frame (9000 bytes
+    /// with its headers).
+    pub const SMALLEST_BUFFER: u32 = 10 << 10;
+
+    /// A rate with the bucket and the queue that go with it where nobody says them.
+    ///
+    /// The bucket holds 10 ms of the rate, which is the longest jiffy (tc-tbf(8), `burst`: "at
+    /// least rate / HZ"), and never less than [`Self::SMALLEST_BUFFER`]. The queue holds what the
+    /// bucket does and 50 ms more, as with tc's `latency 50ms`.
+    pub fn of(rate: Rate) -> Self {
+        const BUFFER_MILLISECONDS: u64 = 10;
+        const QUEUE_MILLISECONDS: u64 = 50;
+        let bytes = |milliseconds: u64| {
+            let bytes = u128::from(rate.bytes_per_second()) * u128::from(milliseconds);
+            u32::try_from(bytes / 1000).unwrap_or(u32::MAX)
+        };
+        let buffer = bytes(BUFFER_MILLISECONDS).max(Self::SMALLEST_BUFFER);
+        Self {
+            rate,
+            limit: bytes(QUEUE_MILLISECONDS).saturating_add(buffer),
+            buffer,
+            peakrate: None,
+            minburst: None,
+        }
+    }
+
+    /// The same with another rate. What nobody chose goes with it.
+    pub fn at(self, rate: Rate) -> Self {
+        let old = Self::of(self.rate);
+        let chosen = |now, old| (now != old).then_some(now);
+        let (limit, buffer) = (
+            chosen(self.limit, old.limit),
+            chosen(self.buffer, old.buffer),
+        );
+        Self {
+            peakrate: self.peakrate,
+            minburst: self.minburst,
+            ..Self::of(rate).with(limit, buffer)
+        }
+    }
+
+    /// The same with what somebody chose.
+    pub fn with(self, limit: Option<u32>, buffer: Option<u32>) -> Self {
+        Self {
+            limit: limit.unwrap_or(self.limit),
+            buffer: buffer.unwrap_or(self.buffer),
+            ..self
+        }
+    }
+}
+
+impl Loss {
+    /// Nothing is ever lost. The chain of a Gilbert-Elliott loss starts in the good state.
+    fn is_idle(&self) -> bool {
+        match self {
+            Self::Random(chance) => chance.percent.is_zero(),
+            Self::GilbertElliott(chain) => {
+                chain.good.is_zero() && (chain.worsen.is_zero() || chain.bad.is_zero())
+            }
+        }
+    }
+}
+
 fn all() -> Percent {
     Percent::ALL
 }
@@ -196,5 +298,17 @@ impl Fault {
             && rate.is_none()
             && bandwidth.is_none()
             && !partition
+    }
+
+    /// Without the parts that would do nothing, which are those of 0 percent.
+    pub fn without_idle(self) -> Self {
+        let busy = |chance: &Chance| !chance.percent.is_zero();
+        Self {
+            reorder: self.reorder.filter(|reorder| !reorder.percent.is_zero()),
+            loss: self.loss.filter(|loss| !loss.is_idle()),
+            duplicate: self.duplicate.filter(busy),
+            corrupt: self.corrupt.filter(busy),
+            ..self
+        }
     }
 }

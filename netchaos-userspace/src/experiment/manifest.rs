@@ -1,7 +1,9 @@
 //! From the text of a file to experiments: which kind each document is, and who reads it.
 
+#[cfg(doc)]
+use super::Fault;
 use super::{
-    Experiment, native, networkchaos,
+    Experiment, Pods, native, networkchaos,
     problem::{Invalid, Problems},
     target::Target,
     yaml::{self, Field, Fields, Sink},
@@ -16,19 +18,22 @@ pub struct Document {
     pub experiment: Experiment,
     /// What is legal and still worth a word, such as fields that have no meaning here.
     pub notes: Vec<String>,
+    /// What a `NetworkChaos` says of the pods that it is for.
+    pub pods: Option<Pods>,
 }
 
 /// Reads all experiments of a YAML or JSON file: native manifests and Chaos Mesh's `NetworkChaos`,
-/// as documents of their own, as items of a list, or as those of a Kubernetes `List`.
+/// as documents of their own, as items of a list, or as those of a Kubernetes `List`. With
+/// `strict_compat` each of them is read as if it asked for it, see [`Fault::strict_compat`].
 ///
 /// # Errors
 /// Every problem of the file, with `file_name`, line and field, in the order of the text. A file
 /// without any experiment is one, too.
-pub fn read(file_name: &str, text: &str) -> Result<Vec<Document>, Problems> {
+pub fn read(file_name: &str, text: &str, strict_compat: bool) -> Result<Vec<Document>, Problems> {
     let sink = Sink::new(file_name);
     let mut documents = Vec::new();
     for root in &yaml::parse(text, &sink) {
-        read_node(&Field::root(&sink, root), &mut documents);
+        read_node(&Field::root(&sink, root), strict_compat, &mut documents);
     }
     if documents.is_empty() && sink.is_empty() {
         let invalid = Invalid::field("holds no experiment", Some(KINDS.to_owned()));
@@ -43,20 +48,20 @@ pub fn read(file_name: &str, text: &str) -> Result<Vec<Document>, Problems> {
 const KINDS: &str = "apiVersion chaos-mesh.org/v1alpha1 with kind NetworkChaos, or apiVersion \
      netchaos/v1 with kind Experiment";
 
-fn read_node(node: &Field, documents: &mut Vec<Document>) {
+fn read_node(node: &Field, strict_compat: bool, documents: &mut Vec<Document>) {
     if node.is_null() {
         return;
     }
     if node.is_sequence() {
         for item in node.items().unwrap_or_default() {
-            read_node(&item, documents);
+            read_node(&item, strict_compat, documents);
         }
     } else if let Some(fields) = node.fields() {
-        read_document(&fields, documents);
+        read_document(&fields, strict_compat, documents);
     }
 }
 
-fn read_document(fields: &Fields, documents: &mut Vec<Document>) {
+fn read_document(fields: &Fields, strict_compat: bool, documents: &mut Vec<Document>) {
     let api_version = fields.require("apiVersion", KINDS);
     let kind = fields.require("kind", KINDS);
     let version_text = api_version.as_ref().and_then(Field::string);
@@ -67,16 +72,16 @@ fn read_document(fields: &Fields, documents: &mut Vec<Document>) {
             // What `kubectl get -o yaml` prints.
             let items = fields.require("items", "a list of manifests");
             for item in items.and_then(|field| field.items()).unwrap_or_default() {
-                read_node(&item, documents);
+                read_node(&item, strict_compat, documents);
             }
         }
         (_, Some(networkchaos::KIND)) | (Some(networkchaos::API_VERSION), None) => {
             expect(api_version.as_ref(), networkchaos::API_VERSION);
-            documents.extend(networkchaos::read(fields));
+            documents.extend(networkchaos::read(fields, strict_compat));
         }
         (_, Some(native::KIND)) | (Some(native::API_VERSION), None) => {
             expect(api_version.as_ref(), native::API_VERSION);
-            documents.extend(native::read(fields));
+            documents.extend(native::read(fields, strict_compat));
         }
         (Some(networkchaos::API_VERSION), _) => expect(kind.as_ref(), networkchaos::KIND),
         (Some(native::API_VERSION), _) => expect(kind.as_ref(), native::KIND),
@@ -85,16 +90,34 @@ fn read_document(fields: &Fields, documents: &mut Vec<Document>) {
     }
 }
 
+/// Kinds of Chaos Mesh that hold faults of the network, and what can be done about them.
+const INSTEAD: [(&str, &str); 3] = [
+    (
+        "Schedule",
+        "NetworkChaos, with what stands in spec.networkChaos as its spec, started by cron or the \
+         like",
+    ),
+    (
+        "Workflow",
+        "NetworkChaos, one for each template of that type, with what stands in its networkChaos \
+         as spec",
+    ),
+    (
+        "PodNetworkChaos",
+        "NetworkChaos; Chaos Mesh makes this one of them for itself",
+    ),
+];
+
 fn expect(field: Option<&Field>, allowed: &str) {
     let Some(field) = field else {
         return;
     };
-    match field.shown() {
-        Some(text) if text != allowed => {
-            field.refuse(Invalid::value(text, "is not read by netchaos", allowed));
-        }
-        _ => {}
-    }
+    let Some(text) = field.shown().filter(|text| *text != allowed) else {
+        return;
+    };
+    let instead = INSTEAD.iter().find(|(kind, _)| *kind == text);
+    let allowed = instead.map_or(allowed, |(_, instead)| instead);
+    field.refuse(Invalid::value(text, "is not read by netchaos", allowed));
 }
 
 /// Reads a list of targets. None if it is not a list, or one of them is wrong.

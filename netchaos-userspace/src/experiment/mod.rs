@@ -4,7 +4,7 @@
 //! same experiments and the same [`Problem`]s. Where names stand for addresses, they stay names
 //! here; `names` looks them up and `plan` puts both together.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +13,14 @@ pub use self::{
         Bandwidth, Chance, Delay, Distribution, Fault, GilbertElliott, JitterOrder, Loss, Reorder,
     },
     name::{check_device, check_name},
+    networkchaos::{Expression, Mode, Operator, Pods, Selection, Selector},
     problem::{Invalid, Problem, Problems},
     rule::{Ports, Protocol, Rule, Vital},
     target::{HostName, Peer, Target},
     units::{Percent, Rate},
 };
 
+mod check;
 mod fault;
 pub mod manifest;
 mod name;
@@ -77,7 +79,7 @@ pub enum Direction {
 /// for in words.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// Every IPv4 and IPv6 packet, apart from neighbour discovery and DHCP.
+    /// Every IPv4 and IPv6 packet, apart from neighbour discovery and DHCP; see [`Rule::include`].
     AllTraffic,
     List(Vec<Target>),
 }
@@ -108,29 +110,36 @@ impl Experiment {
         let problem = |(field, result): (&str, Result<(), Invalid>)| {
             result.err().map(|invalid| Problem::of(field, invalid))
         };
-        checks.into_iter().filter_map(problem).collect()
+        let together = self.wrong().into_iter();
+        let together = together.map(|(part, invalid)| Problem::of(part.flag(), invalid));
+        checks
+            .into_iter()
+            .filter_map(problem)
+            .chain(together)
+            .collect()
     }
 
     /// What is legal and still worth a word to whoever asked for it.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if let Some(delay) = &self.fault.delay {
-            if delay.jitter > delay.latency {
-                notes.push(format!(
-                    "jitter {} is more than latency {}: where the sum would be below zero the \
-                     packet is not delayed, so the mean is more than the latency",
-                    units::format_duration(delay.jitter),
-                    units::format_duration(delay.latency),
-                ));
-            }
-            if delay.jitter.is_zero() && !delay.correlation.is_zero() {
-                notes.push(format!(
-                    "correlation {} has no effect without jitter",
-                    delay.correlation
-                ));
-            }
-        }
-        notes
+        self.fault.notes()
+    }
+}
+
+impl Fault {
+    /// Everything that is wrong with a fault put together from flags; the fields of the problems
+    /// are the flags.
+    pub fn check(&self) -> Vec<Problem> {
+        let problem = |(part, invalid): (check::Part, Invalid)| Problem::of(part.flag(), invalid);
+        self.wrong().into_iter().map(problem).collect()
+    }
+}
+
+impl FromStr for Direction {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let words = [("to", Self::To), ("from", Self::From), ("both", Self::Both)];
+        Invalid::unless_word(text, &words, "is not a direction")
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Delay, Direction, Experiment, Fault, Percent, Rule, Targets,
+    Direction, Experiment, Fault, Ports, Protocol, Rule, Targets, Vital,
     manifest::{Document, read_targets},
     name::{check_device, check_name, check_namespace},
     problem::Invalid,
@@ -14,6 +14,7 @@ use super::{
     yaml::{Field, Fields},
 };
 
+mod fault;
 #[cfg(test)]
 mod tests;
 
@@ -42,8 +43,14 @@ pub struct Form {
     all_traffic: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     except: Vec<Target>,
-    #[serde(default, skip_serializing_if = "Rule::is_any")]
-    rule: Rule,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    protocols: Vec<Protocol>,
+    #[serde(default, skip_serializing_if = "Ports::are_any")]
+    ports: Ports,
+    #[serde(default, skip_serializing_if = "Ports::are_any")]
+    local_ports: Ports,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    include: Vec<Vital>,
     #[serde(
         default,
         with = "units::optional_duration",
@@ -71,7 +78,10 @@ impl From<Experiment> for Form {
             to,
             all_traffic,
             except: experiment.except,
-            rule: experiment.rule,
+            protocols: experiment.rule.protocols,
+            ports: experiment.rule.ports,
+            local_ports: experiment.rule.local_ports,
+            include: experiment.rule.include,
             duration: experiment.duration,
             paused: experiment.paused,
         }
@@ -97,7 +107,12 @@ impl TryFrom<Form> for Experiment {
             fault: form.fault,
             targets: targets(form.to, form.all_traffic)?,
             except: form.except,
-            rule: form.rule,
+            rule: Rule {
+                protocols: form.protocols,
+                ports: form.ports,
+                local_ports: form.local_ports,
+                include: form.include,
+            },
             duration: form.duration,
             paused: form.paused,
         })
@@ -120,7 +135,7 @@ fn allowed_targets() -> String {
 }
 
 /// Reads a manifest whose `apiVersion` and `kind` have been read already. None if it has problems.
-pub(super) fn read(fields: &Fields) -> Option<Document> {
+pub(super) fn read(fields: &Fields, strict_compat: bool) -> Option<Document> {
     let name = fields
         .require("name", "a name such as slow-db")
         .and_then(|field| {
@@ -135,13 +150,14 @@ pub(super) fn read(fields: &Fields) -> Option<Document> {
     let device = fields.get("device").and_then(owned(check_device));
     let direction = fields
         .get("direction")
-        .map_or(Some(Direction::To), |field| parsed(&field, read_direction));
-    let fault = read_fault(fields);
+        .map_or(Some(Direction::To), |field| parsed(&field, str::parse));
+    let fault = fault::read(fields);
     let targets = read_to(fields);
     let except = fields
         .get("except")
         .and_then(|field| read_targets(&field, str::parse))
         .unwrap_or_default();
+    let rule = read_rule(fields);
     let duration = fields
         .get("duration")
         .and_then(|field| parsed(&field, units::parse_lifetime));
@@ -149,64 +165,88 @@ pub(super) fn read(fields: &Fields) -> Option<Document> {
     // What `list` and `show` print beside the experiment.
     fields.ignore(&["status"]);
     fields.finish();
+    let fault = fault?;
     let experiment = Experiment {
         name: name?,
         namespace,
         device,
         direction: direction?,
-        fault: fault?,
+        fault: Fault {
+            strict_compat: fault.strict_compat || strict_compat,
+            ..fault
+        },
         targets: targets?,
         except,
-        rule: Rule::default(),
+        rule: rule?,
         duration,
         paused: paused.unwrap_or(false),
     };
+    let wrong = experiment.wrong();
+    for (part, invalid) in wrong.iter().cloned() {
+        fields.refuse_at(part.path(), invalid);
+    }
     let notes = experiment.notes();
-    Some(Document { experiment, notes })
+    wrong.is_empty().then_some(Document {
+        experiment,
+        notes,
+        pods: None,
+    })
 }
 
 fn parsed<T>(field: &Field, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
     field.accept(parse(field.text("a string")?))
 }
 
-fn read_direction(text: &str) -> Result<Direction, Invalid> {
-    match text {
-        "to" => Ok(Direction::To),
-        "from" | "both" => Err(Invalid::value(text, "is not supported yet", "to")),
-        _ => Err(Invalid::value(text, "is not a direction", "to")),
+/// The value of a field, or the default where it is not there. None if it is refused.
+fn parsed_or_default<T: Default>(
+    fields: &Fields,
+    name: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, Invalid>,
+) -> Option<T> {
+    fields
+        .get(name)
+        .map_or_else(|| Some(T::default()), |field| parsed(&field, parse))
+}
+
+fn read_rule(fields: &Fields) -> Option<Rule> {
+    let protocols = read_words(fields, "protocols", Protocol::parse_or_any);
+    let ports = read_ports(fields, "ports");
+    let local_ports = read_ports(fields, "localPorts");
+    let include = read_words(fields, "include", str::parse::<Vital>);
+    Some(Rule {
+        protocols: Protocol::list(protocols?),
+        ports: ports?,
+        local_ports: local_ports?,
+        include: Vital::list(include?),
+    })
+}
+
+/// A list of words; an empty one where there is none. None if one of them is refused.
+fn read_words<T>(
+    fields: &Fields,
+    name: &'static str,
+    parse: fn(&str) -> Result<T, Invalid>,
+) -> Option<Vec<T>> {
+    let Some(list) = fields.get(name) else {
+        return Some(Vec::new());
+    };
+    let read: Vec<Option<T>> = list
+        .items()?
+        .iter()
+        .map(|item| parsed(item, parse))
+        .collect();
+    read.into_iter().collect()
+}
+
+/// Ports as one text (`80,8000-8100`), or as a list of such.
+fn read_ports(fields: &Fields, name: &'static str) -> Option<Ports> {
+    match fields.get(name) {
+        Some(list) if list.is_sequence() => {
+            let ports = read_words(fields, name, str::parse::<Ports>)?;
+            Some(ports.into_iter().collect())
+        }
+        _ => parsed_or_default(fields, name, str::parse),
     }
-}
-
-fn read_fault(fields: &Fields) -> Option<Fault> {
-    let fault = fields
-        .require("fault", "a mapping with the field delay")?
-        .fields()?;
-    let delay = fault.require("delay", "a mapping with the field latency");
-    let delay = delay.and_then(|delay| read_delay(&delay.fields()?));
-    fault.finish();
-    Some(Fault {
-        delay: Some(delay?),
-        ..Fault::default()
-    })
-}
-
-fn read_delay(delay: &Fields) -> Option<Delay> {
-    let latency = delay
-        .require("latency", "a duration such as 50ms")
-        .and_then(|field| parsed(&field, units::parse_latency));
-    let jitter = delay
-        .get("jitter")
-        .and_then(|field| parsed(&field, units::parse_jitter));
-    let correlation = delay
-        .get("correlation")
-        .and_then(|field| parsed(&field, str::parse::<Percent>));
-    delay.finish();
-    Some(Delay {
-        latency: latency?,
-        jitter: jitter.unwrap_or_default(),
-        correlation: correlation.unwrap_or_default(),
-        ..Delay::default()
-    })
 }
 
 fn read_to(fields: &Fields) -> Option<Targets> {

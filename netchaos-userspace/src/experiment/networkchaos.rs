@@ -1,20 +1,27 @@
 //! Chaos Mesh's `NetworkChaos`, with its names, forms and defaults (its v1alpha1 CRD and webhooks).
 //!
-//! What Chaos Mesh refuses is refused here. Beyond that, ranges are checked, IPv6 is read, numbers
-//! are compared as numbers (its "0.5s" does nothing), and a missing target is never all traffic.
-//! What is valid there and not yet supported is an error; nothing is dropped in silence.
+//! What Chaos Mesh refuses is refused here, but for what its data path cannot do and ours can.
+//! Beyond that, ranges are checked, IPv6 is read, numbers are compared as numbers (its "0.5s" does
+//! nothing), and a missing target is never all traffic. Nothing is dropped in silence.
 
+mod faults;
 mod metadata;
 mod selection;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use self::metadata::Metadata;
+pub use self::selection::{Expression, Mode, Operator, Pods, Selection, Selector};
+use self::{
+    faults::{Action, Faults},
+    metadata::Metadata,
+    values::string,
+};
 use super::{
-    Delay, Direction, Experiment, Fault, Percent, Rule, Targets,
+    Direction, Experiment, Fault, Protocol, Rule, Targets,
     manifest::{Document, read_targets},
     name::check_device,
     problem::Invalid,
@@ -27,12 +34,14 @@ pub(super) const API_VERSION: &str = "chaos-mesh.org/v1alpha1";
 pub(super) const KIND: &str = "NetworkChaos";
 
 /// Reads a manifest whose `apiVersion` and `kind` have been read already. None if it has problems.
-pub(super) fn read(fields: &Fields) -> Option<Document> {
+///
+/// Pods as targets are read and refused: without a cluster nobody knows their addresses.
+pub(super) fn read(fields: &Fields, strict_compat: bool) -> Option<Document> {
     let metadata = fields
         .require("metadata", "a mapping with the field name")
         .and_then(|field| field.fields())
         .map(|fields| Metadata::read(&fields));
-    let spec = fields
+    let spec_fields = fields
         .require(
             "spec",
             "a mapping with the fields action, mode and selector",
@@ -43,193 +52,185 @@ pub(super) fn read(fields: &Fields) -> Option<Document> {
     let all_traffic = metadata
         .as_ref()
         .map_or(Some(false), |metadata| metadata.all_traffic);
-    let spec = Spec::read(&spec?, all_traffic);
+    let spec_fields = spec_fields?;
+    let spec = Spec::read(&spec_fields, all_traffic, strict_compat);
+    let has_pods = spec_fields.has("target");
+    if has_pods {
+        spec_fields.refuse_at(&["target"], pods_need_a_cluster());
+    }
     let (metadata, spec) = (metadata?, spec?);
     let experiment = Experiment {
         name: metadata.name?,
         namespace: metadata.namespace,
         device: spec.device,
         direction: spec.direction,
-        fault: Fault {
-            delay: Some(spec.delay),
-            ..Fault::default()
-        },
+        fault: spec.faults.fault,
         targets: spec.targets,
         except: Vec::new(),
-        rule: Rule::default(),
+        rule: spec.rule,
         duration: spec.duration,
         paused: metadata.paused,
     };
     let mut notes = metadata.notes;
+    notes.extend(spec.faults.notes);
     notes.extend(spec.notes);
     notes.extend(experiment.notes());
-    Some(Document { experiment, notes })
+    Some(Document {
+        experiment,
+        notes,
+        pods: Some(spec.pods),
+    })
+}
+
+fn pods_need_a_cluster() -> Invalid {
+    let instead = "externalTargets with the addresses of the pods (kubectl get pods -o wide shows \
+         them) in the place of target";
+    let message = "means pods, whose addresses are known only inside a cluster";
+    Invalid::field(message, Some(instead.to_owned()))
 }
 
 struct Spec {
+    faults: Faults,
     device: Option<String>,
     direction: Direction,
-    delay: Delay,
+    /// External ones alone; none where there are only pods.
     targets: Targets,
+    rule: Rule,
+    pods: Pods,
     duration: Option<Duration>,
     notes: Vec<String>,
 }
 
 impl Spec {
-    fn read(spec: &Fields, all_traffic: Option<bool>) -> Option<Self> {
-        selection::read(spec);
-        let mut notes = vec![selection::NOTE.to_owned()];
-        let (delay, note) = read_action_and_delay(spec);
-        notes.extend(note);
+    fn read(spec: &Fields, all_traffic: Option<bool>, strict_compat: bool) -> Option<Self> {
+        let selection = selection::read(spec);
+        let faults = faults::read(spec);
         let direction = spec
             .get("direction")
             .map_or(Some(Direction::To), |field| string(&field, read_direction));
         let targets = read_external_targets(spec, all_traffic);
+        let target = spec.get("target").map(|field| read_target(&field));
         let device = spec.get("device").and_then(|field| read_device(&field));
+        let target_device = spec
+            .get("targetDevice")
+            .and_then(|field| read_device(&field));
         let duration = spec.get("duration").and_then(|field| read_duration(&field));
-        for (name, instead) in UNSUPPORTED {
-            if let Some(field) = spec.get(name) {
-                // Kubernetes tools write out empty strings for what is not set.
-                if field.shown() != Some("") {
-                    unsupported(&field, instead);
-                }
-            }
-        }
+        refuse_remote_cluster(spec);
         spec.finish();
-        Some(Self {
+        let mut notes = vec![selection::NOTE.to_owned()];
+        if target_device.is_some() && target.is_none() {
+            notes
+                .push("targetDevice is the device of target's pods, and there is no target".into());
+        }
+        let mut read = Self {
+            faults: faults?,
             device,
             direction: direction?,
-            delay: delay?,
             targets: targets?,
+            rule: Rule::default(),
+            pods: Pods {
+                selection: selection?,
+                target: target.map_or(Some(None), |target| target.map(Some))?,
+                target_device,
+            },
             duration,
             notes,
-        })
+        };
+        let is_right = read.judge_direction(spec, strict_compat);
+        if strict_compat {
+            read.be_strict();
+        }
+        is_right.then_some(read)
     }
-}
 
-/// Faults beside `delay` that go into the same netem, whatever the action is called.
-const OTHER_FAULTS: [&str; 4] = ["loss", "duplicate", "corrupt", "rate"];
+    /// Chaos Mesh shapes only what leaves a pod, so what comes from external targets is beyond it.
+    /// Gives back whether the direction can stay.
+    fn judge_direction(&mut self, spec: &Fields, strict_compat: bool) -> bool {
+        let direction = self.direction;
+        if direction == Direction::To {
+            return true;
+        }
+        if self.faults.action != Action::Partition {
+            let without_target = self.pods.target.is_none();
+            if !without_target && !spec.has("externalTargets") {
+                return true;
+            }
+            if strict_compat {
+                let message = "is refused by Chaos Mesh with externalTargets or without target, for \
+                     all actions but partition";
+                let allowed = "to, or no --strict-compat";
+                let invalid = Invalid::value(direction.to_string(), message, allowed);
+                spec.refuse_at(&["direction"], invalid);
+                return false;
+            }
+            self.notes.push(format!(
+                "direction {direction} works here on what comes in from the targets; Chaos Mesh \
+                 refuses it for them"
+            ));
+        } else if self.targets.have_ports() {
+            self.notes.push(format!(
+                "direction {direction} takes the ports of externalTargets for the peers', also on \
+                 what comes in; Chaos Mesh takes them for the pod's own there"
+            ));
+        }
+        true
+    }
 
-/// Further fields that Chaos Mesh knows and netchaos does not yet, and what there is instead.
-const UNSUPPORTED: [(&str, &str); 5] = [
-    ("bandwidth", "delay"),
-    ("target", "externalTargets"),
-    ("targetDevice", "device"),
-    ("remoteCluster", "none"),
-    ("partitionBehavior", "none"),
-];
-
-const NOT_YET: &str = "is valid in Chaos Mesh and not supported by netchaos yet";
-
-fn unsupported(field: &Field, instead: &str) {
-    field.refuse(Invalid {
-        value: field.shown().map(str::to_owned),
-        message: NOT_YET.to_owned(),
-        allowed: Some(instead.to_owned()),
-    });
-}
-
-/// Reads a string, which Kubernetes does not take numbers for.
-fn string<T>(field: &Field, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
-    field.accept(parse(field.string()?))
-}
-
-/// Chaos Mesh puts all faults that are present into one netem and ignores the name of the action,
-/// so `action: loss` with only `delay` set delays. That comes back with a note.
-fn read_action_and_delay(spec: &Fields) -> (Option<Delay>, Option<String>) {
-    let action = spec.require("action", "delay");
-    let netem = action.as_ref().and_then(read_action);
-    let delay = spec.get("delay");
-    let mut others = false;
-    for name in OTHER_FAULTS {
-        if let Some(field) = spec.get(name) {
-            others = true;
-            unsupported(&field, "delay");
+    /// What netchaos does better, as Chaos Mesh does it.
+    fn be_strict(&mut self) {
+        self.faults.fault = Fault {
+            strict_compat: true,
+            ..self.faults.fault.clone()
+        };
+        // A port is looked up in an ipset of the type hash:net,port, for which it is TCP's.
+        if let Targets::List(targets) = &self.targets
+            && self.targets.have_ports()
+        {
+            if targets.iter().all(|target| !target.ports.are_any()) {
+                self.rule.protocols = vec![Protocol::TCP];
+            } else {
+                self.notes.push(
+                    "the ports of externalTargets are those of TCP, UDP and SCTP, although Chaos \
+                     Mesh knows only TCP's, because there are targets without ports beside them"
+                        .into(),
+                );
+            }
         }
     }
-    // A refused action may need no delay.
-    if delay.is_none() && !others && (netem.is_some() || action.is_none()) {
-        spec.missing("delay", "missing", "a mapping with the field latency");
-    }
-    let note = netem
-        .filter(|name| OTHER_FAULTS.contains(name))
-        .map(|name| format!("action {name} with only delay given delays, as in Chaos Mesh"));
-    (delay.and_then(|field| read_delay(&field.fields()?)), note)
 }
 
-/// The name of an action that is a netem.
-fn read_action<'a>(field: &Field<'a>) -> Option<&'a str> {
-    match field.string()? {
-        name @ ("netem" | "delay" | "loss" | "duplicate" | "corrupt") => return Some(name),
-        "partition" | "bandwidth" => unsupported(field, "delay"),
-        name => field.refuse(Invalid::value(name, "is not an action", "delay")),
+impl Targets {
+    fn have_ports(&self) -> bool {
+        match self {
+            Self::AllTraffic => false,
+            Self::List(targets) => targets.iter().any(|target| !target.ports.are_any()),
+        }
     }
-    None
 }
 
 fn read_direction(text: &str) -> Result<Direction, Invalid> {
-    let message = match text {
-        "to" => return Ok(Direction::To),
-        "from" | "both" => NOT_YET,
-        _ => "is not a direction",
-    };
-    Err(Invalid::value(text, message, "to"))
-}
-
-fn read_delay(delay: &Fields) -> Option<Delay> {
-    let latency = delay
-        .require("latency", DURATION_ALLOWED)
-        .and_then(|field| string(&field, |text| one_number(text, units::parse_latency)));
-    let jitter = delay
-        .get("jitter")
-        .and_then(|field| string(&field, |text| one_number(text, units::parse_jitter)));
-    let correlation = delay
-        .get("correlation")
-        .and_then(|field| string(&field, read_percent));
-    if let Some(reorder) = delay.get("reorder") {
-        unsupported(&reorder, "latency, jitter, correlation");
-    }
-    delay.finish();
-    Some(Delay {
-        latency: latency?,
-        jitter: jitter.unwrap_or_default(),
-        correlation: correlation.unwrap_or_default(),
-        ..Delay::default()
-    })
-}
-
-const DURATION_ALLOWED: &str = "one number with ns, us, ms, s, m or h, such as 50ms";
-
-/// A duration by the pattern of the CRD, `^[0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h)$`, which is narrower
-/// than Go's grammar.
-fn one_number(
-    text: &str,
-    parse: fn(&str) -> Result<Duration, Invalid>,
-) -> Result<Duration, Invalid> {
-    units::parse_duration(text).map_err(|invalid| Invalid {
-        allowed: Some(DURATION_ALLOWED.to_owned()),
-        ..invalid
-    })?;
-    let number = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    if number == text || !digits(whole) || !digits(fraction) {
-        let message = "does not have the form that Chaos Mesh takes here";
-        return Err(Invalid::value(text, message, DURATION_ALLOWED));
-    }
-    parse(text)
-}
-
-/// A percentage as a float string; an empty one is zero.
-fn read_percent(text: &str) -> Result<Percent, Invalid> {
     match text {
-        "" => Ok(Percent::default()),
-        _ if text.ends_with('%') => Err(Invalid::value(
-            text,
-            "has a percent sign, which Chaos Mesh does not take",
-            "the number alone, in quotes, such as \"25\"",
-        )),
+        "" => Ok(Direction::To),
         _ => text.parse(),
+    }
+}
+
+/// Pods as targets: `selector`, `mode` and `value`, as for the pods of the fault.
+fn read_target(field: &Field) -> Option<Selection> {
+    let fields = field.fields()?;
+    let selection = selection::read(&fields);
+    fields.finish();
+    selection
+}
+
+/// Kubernetes' tools write out empty strings for what is not set.
+fn refuse_remote_cluster(spec: &Fields) {
+    if let Some(field) = spec.get("remoteCluster")
+        && let Some(text) = field.string()
+        && !text.is_empty()
+    {
+        let message = "is another cluster, and netchaos works in the one that it is in";
+        field.refuse(Invalid::value(text, message, "no remoteCluster"));
     }
 }
 
@@ -260,21 +261,19 @@ fn read_external_targets(spec: &Fields, all_traffic: Option<bool>) -> Option<Tar
         Some(field) => read_targets(field, |text| Target::parse(text, ZeroPort::AnyPort))?,
         None => Vec::new(),
     };
-    let allowed = || format!("one or more targets; {ALL_TRAFFIC_IN_WORDS}");
-    match (field, targets.is_empty(), all_traffic?) {
-        (_, true, true) => Some(Targets::AllTraffic),
-        (_, false, false) => Some(Targets::List(targets)),
-        (Some(field), false, true) => {
+    let has_some = !targets.is_empty() || spec.has("target");
+    let allowed = || Some(format!("one or more targets; {ALL_TRAFFIC_IN_WORDS}"));
+    match (has_some, all_traffic?) {
+        (true, false) => Some(Targets::List(targets)),
+        (false, true) => Some(Targets::AllTraffic),
+        (true, true) => {
             let message = "targets and all traffic exclude each other";
-            field.refuse(Invalid::field(message, Some(allowed())));
+            spec.refuse_at(&["externalTargets"], Invalid::field(message, allowed()));
             None
         }
-        _ => {
-            // A target is refused for itself.
-            if spec.get("target").is_none() {
-                let message = "no target is given, which is all traffic in Chaos Mesh";
-                spec.missing("externalTargets", message, &allowed());
-            }
+        (false, false) => {
+            let message = "no target is given, which is all traffic in Chaos Mesh";
+            spec.refuse_at(&["externalTargets"], Invalid::field(message, allowed()));
             None
         }
     }

@@ -41,6 +41,28 @@ impl Invalid {
         }
     }
 
+    /// What a word stands for.
+    ///
+    /// # Errors
+    /// It is none of `words`; `message` goes on after it, such as "is not a direction".
+    pub(super) fn unless_word<T: Copy>(
+        text: &str,
+        words: &[(&'static str, T)],
+        message: &str,
+    ) -> Result<T, Self> {
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let allowed = match words.split_last() {
+                Some((last, others)) if !others.is_empty() => {
+                    format!("{} or {last}", others.join(", "))
+                }
+                _ => words.concat(),
+            };
+            Self::value(text, message, allowed)
+        })
+    }
+
     /// The same refusal of a value that is a part of `whole`.
     pub(super) fn within(self, whole: &str) -> Self {
         Self {

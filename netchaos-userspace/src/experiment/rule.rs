@@ -6,28 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Invalid;
 
-/// The conditions of an experiment beside its targets. All of them have to hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg(test)]
+mod tests;
+
+/// The conditions of an experiment beside its targets. All of them have to hold. In a native
+/// manifest they are fields of the experiment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     /// Any of them; none is every protocol.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub protocols: Vec<Protocol>,
     /// The peer's port.
-    #[serde(default, skip_serializing_if = "Ports::are_any")]
     pub ports: Ports,
     /// The port at the place.
-    #[serde(default, skip_serializing_if = "Ports::are_any")]
     pub local_ports: Ports,
     /// What is spared otherwise, and is named here.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Vital>,
-}
-
-impl Rule {
-    pub fn is_any(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// What a network needs to work at all: never touched by a fault that does not name it.
@@ -42,6 +35,24 @@ pub enum Vital {
     Dhcp,
 }
 
+impl Vital {
+    /// Those of a [`Rule`], each once.
+    pub fn list(mut words: Vec<Self>) -> Vec<Self> {
+        words.sort_unstable();
+        words.dedup();
+        words
+    }
+}
+
+impl FromStr for Vital {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let words = [("arp", Self::Arp), ("nd", Self::Nd), ("dhcp", Self::Dhcp)];
+        Invalid::unless_word(text, &words, "is nothing that is spared")
+    }
+}
+
 /// A protocol of IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -53,6 +64,8 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    pub const TCP: Self = Self::Number(6);
+
     const NAMES: [(&str, Self); 4] = [
         ("icmp", Self::Icmp),
         ("tcp", Self::Number(6)),
@@ -60,6 +73,31 @@ impl Protocol {
         ("sctp", Self::Number(132)),
     ];
     const ALLOWED: &str = "tcp, udp, sctp, icmp, any, or a number from 0 to 255";
+
+    /// Reads one word of a list of protocols; none is any protocol.
+    ///
+    /// # Errors
+    /// It is neither a protocol nor `any`.
+    pub fn parse_or_any(text: &str) -> Result<Option<Self>, Invalid> {
+        match text {
+            "any" => Ok(None),
+            _ => text.parse().map(Some),
+        }
+    }
+
+    /// The protocols of a [`Rule`] from the words of a list: where one is any, all the others are
+    /// in it.
+    pub fn list(words: Vec<Option<Self>>) -> Vec<Self> {
+        let mut all: Vec<Self> = words.into_iter().collect::<Option<_>>().unwrap_or_default();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Its packets have ports that netchaos reads: TCP, UDP and SCTP.
+    pub fn has_ports(self) -> bool {
+        matches!(self, Self::Number(6 | 17 | 132))
+    }
 
     /// Its numbers.
     pub fn numbers(self) -> Vec<u8> {
@@ -75,10 +113,11 @@ impl FromStr for Protocol {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let named = Self::NAMES.iter().find(|(name, _)| *name == text);
+        let is_number = text.bytes().all(|b| b.is_ascii_digit());
         match (named, text.parse()) {
             (Some((_, protocol)), _) => Ok(*protocol),
-            (None, Ok(number)) => Ok(Self::Number(number)),
-            (None, Err(_)) => Err(Invalid::value(text, "is not a protocol", Self::ALLOWED)),
+            (None, Ok(number)) if is_number => Ok(Self::Number(number)),
+            _ => Err(Invalid::value(text, "is not a protocol", Self::ALLOWED)),
         }
     }
 }
@@ -139,32 +178,7 @@ impl Ports {
         self.0.iter().map(size).sum()
     }
 
-    pub fn one(port: u16) -> Self {
-        Self(vec![(port, port)])
-    }
-}
-
-impl FromStr for Ports {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = |message: &str| Invalid::value(text, message, Self::ALLOWED);
-        let port = |text: &str| match text.parse::<u16>() {
-            Ok(0) => Err(refuse("has port 0")),
-            Ok(port) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
-            _ => Err(refuse("is not a list of ports")),
-        };
-        let mut ranges = Vec::new();
-        for part in text.split(',') {
-            let (first, last) = match part.split_once('-') {
-                Some((first, last)) => (port(first)?, port(last)?),
-                None => (port(part)?, port(part)?),
-            };
-            if first > last {
-                return Err(refuse("has a range that ends before it starts"));
-            }
-            ranges.push((first, last));
-        }
+    fn merged(mut ranges: Vec<(u16, u16)>) -> Self {
         ranges.sort_unstable();
         let mut merged: Vec<(u16, u16)> = Vec::new();
         for (first, last) in ranges {
@@ -175,7 +189,64 @@ impl FromStr for Ports {
                 _ => merged.push((first, last)),
             }
         }
-        Ok(Self(merged))
+        Self(merged)
+    }
+
+    pub fn one(port: u16) -> Self {
+        Self(vec![(port, port)])
+    }
+
+    /// A port is in both of them.
+    pub fn overlap(&self, other: &Self) -> bool {
+        let meet = |a: &(u16, u16), b: &(u16, u16)| a.0 <= b.1 && b.0 <= a.1;
+        self.are_any()
+            || other.are_any()
+            || self.0.iter().any(|a| other.0.iter().any(|b| meet(a, b)))
+    }
+}
+
+impl FromStr for Ports {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refuse = |message: &str| Invalid::value(text, message, Self::ALLOWED);
+        let mut ranges = Vec::new();
+        for part in text.split(',') {
+            let range = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = match range {
+                _ if text.is_empty() => return Err(refuse("is empty")),
+                ("", "") if part.is_empty() => {
+                    return Err(refuse("has a comma without a port beside it"));
+                }
+                ("", _) => return Err(refuse("has a range without a start")),
+                (_, "") => return Err(refuse("has a range without an end")),
+                (first, last) => (port(first).map_err(refuse)?, port(last).map_err(refuse)?),
+            };
+            if first > last {
+                return Err(refuse("has a range that ends before it starts"));
+            }
+            ranges.push((first, last));
+        }
+        Ok(Self::merged(ranges))
+    }
+}
+
+/// All ports of all sets. Of no set it is the empty one, which stands for every port.
+impl FromIterator<Ports> for Ports {
+    fn from_iter<I: IntoIterator<Item = Ports>>(sets: I) -> Self {
+        Self::merged(sets.into_iter().flat_map(|set| set.0).collect())
+    }
+}
+
+/// One port; what is wrong with it otherwise.
+fn port(text: &str) -> Result<u16, &'static str> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err("has a port that is not a number");
+    }
+    match text.parse() {
+        Ok(0) => Err("has port 0"),
+        Ok(port) => Ok(port),
+        Err(_) => Err("has a port that is out of range"),
     }
 }
 

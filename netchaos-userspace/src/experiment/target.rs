@@ -1,4 +1,4 @@
-//! Whom a fault is aimed at: an address, a prefix or a host name, and perhaps a port.
+//! Whom a fault is aimed at: an address, a prefix or a host name, and perhaps ports.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -11,7 +11,7 @@ use super::{problem::Invalid, rule::Ports};
 mod tests;
 
 const TARGET_ALLOWED: &str = "an address (1.2.3.4, 2001:db8::1), a prefix (10.0.0.0/8) or a host \
-     name, each also with a port (1.2.3.4:443, [2001:db8::1]:443)";
+     name, each also with ports (1.2.3.4:443, [2001:db8::1]:80,443, db.example.com:8000-8100)";
 
 /// What an experiment without targets, and a target that covers everything, lack.
 pub(super) const ALL_TRAFFIC_IN_WORDS: &str = "for all traffic --all-traffic on the command line, \
@@ -60,8 +60,13 @@ impl Target {
     pub(super) fn parse(text: &str, zero_port: ZeroPort) -> Result<Self, Invalid> {
         let (peer, port) = split_port(text)?;
         let peer = peer.parse().map_err(|e: Invalid| e.within(text))?;
+        let is_zero = |ports: &str| !ports.is_empty() && ports.bytes().all(|b| b == b'0');
         let ports = match port {
-            Some("0") if zero_port == ZeroPort::AnyPort => Ports::default(),
+            Some(ports) if zero_port == ZeroPort::AnyPort && is_zero(ports) => Ports::default(),
+            Some("") => {
+                let message = "has a colon and no port after it";
+                return Err(Invalid::value(text, message, Ports::ALLOWED));
+            }
             Some(ports) => ports.parse().map_err(|e: Invalid| e.within(text))?,
             None => Ports::default(),
         };

@@ -1,11 +1,17 @@
-//! Numbers with a unit: percentages and durations, and the bounds that netem sets to them.
+//! Numbers with a unit: percentages, rates, sizes and durations, and the bounds that netem sets to
+//! them.
 
-use std::{fmt, str::FromStr, time::Duration};
-
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use super::problem::Invalid;
 
+pub use self::{
+    percent::Percent,
+    rate::{Rate, parse_size},
+};
+
+mod percent;
+mod rate;
 #[cfg(test)]
 mod tests;
 
@@ -22,177 +28,6 @@ pub const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 /// `netem_change()` in net/sched/sch_netem.c caps what is more ("capping jitter to the range
 /// acceptable by tabledist()") without a word, so a longer jitter would be a promise not kept.
 pub const LONGEST_JITTER: Duration = Duration::from_nanos(i32::MAX as u64);
-
-/// A share in percent: a finite number from 0 to 100.
-///
-/// Written `25`, `25%` or `0.5` (half a percent, never a fraction of one). Prints as `25%`, and
-/// that string is its serde form too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Percent(f64);
-
-impl Percent {
-    pub const ALL: Self = Self(100.0);
-
-    const ALLOWED: &str = "a number from 0 to 100, in percent, such as 25 or 0.5";
-
-    /// From 0.0 to 100.0.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-
-    pub fn is_zero(&self) -> bool {
-        self.0 == 0.0
-    }
-
-    /// As the kernel takes probabilities: 0 is never, `u32::MAX` always.
-    ///
-    /// Rounded as iproute2 does it (`set_percent()` in tc/q_netem.c: `rint`, ties to even), so that
-    /// `tc qdisc show` prints the same number for both.
-    pub fn as_probability_u32(self) -> u32 {
-        // A float-to-integer cast saturates, and 0..=100 cannot leave the range anyway.
-        (self.0 / 100.0 * f64::from(u32::MAX)).round_ties_even() as u32
-    }
-}
-
-impl FromStr for Percent {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let number: f64 = text
-            .strip_suffix('%')
-            .unwrap_or(text)
-            .parse()
-            .map_err(|_| Invalid::value(text, "is not a percentage", Self::ALLOWED))?;
-        if !(0.0..=100.0).contains(&number) {
-            return Err(Invalid::value(text, "is out of range", Self::ALLOWED));
-        }
-        // `abs` turns "-0", which the range lets through, into 0.
-        Ok(Self(number.abs()))
-    }
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.0)
-    }
-}
-
-impl TryFrom<String> for Percent {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Percent> for String {
-    fn from(percent: Percent) -> Self {
-        percent.to_string()
-    }
-}
-
-/// A speed in bytes per second, never 0.
-///
-/// Its text form is tc's (tc(8), PARAMETERS, "Rates"): a decimal number with `bit`, `kbit`, `mbit`,
-/// `gbit`, `tbit` (bits per second) or `bps`, `kbps`, `mbps`, `gbps`, `tbps` (bytes per second),
-/// all decimal: `1mbps` is 8 Mbit/s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Rate(u64);
-
-impl Rate {
-    const ALLOWED: &str = "a number with bit, kbit, mbit, gbit or tbit (bits per second), or bps, \
-         kbps, mbps, gbps or tbps (bytes per second), such as 10mbit";
-
-    /// Suffixes and the bits per second of one; a longer one stands before its own end.
-    const SUFFIXES: [(&str, u64); 10] = [
-        ("kbit", 1_000),
-        ("mbit", 1_000_000),
-        ("gbit", 1_000_000_000),
-        ("tbit", 1_000_000_000_000),
-        ("tbps", 8_000_000_000_000),
-        ("gbps", 8_000_000_000),
-        ("mbps", 8_000_000),
-        ("kbps", 8_000),
-        ("bps", 8),
-        ("bit", 1),
-    ];
-
-    pub const fn bytes_per_second(self) -> u64 {
-        self.0
-    }
-
-    /// None for less than a byte per second.
-    pub fn from_bits_per_second(bits: u64) -> Option<Self> {
-        (bits >= 8).then_some(Self(bits / 8))
-    }
-}
-
-impl FromStr for Rate {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = |message| Err(Invalid::value(text, message, Self::ALLOWED));
-        let lower = text.trim().to_ascii_lowercase();
-        let Some((number, unit)) = Self::SUFFIXES
-            .iter()
-            .find_map(|(suffix, unit)| Some((lower.strip_suffix(suffix)?.trim_end(), *unit)))
-        else {
-            return refuse("has no unit of a rate");
-        };
-        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() || !digits(whole) || !digits(fraction) || number.ends_with('.') {
-            return refuse("is not a rate");
-        }
-        // Twelve digits are below a bit per second even of a tbit.
-        let fraction = &fraction[..fraction.len().min(12)];
-        let scale = 10_u128.pow(fraction.len() as u32);
-        let parsed = (whole.parse::<u64>(), fraction.parse::<u128>().unwrap_or(0));
-        let (Ok(whole), fraction) = parsed else {
-            return refuse("is too fast");
-        };
-        let bits = u128::from(whole) * u128::from(unit) + fraction * u128::from(unit) / scale;
-        match u64::try_from(bits) {
-            Ok(bits) => match Self::from_bits_per_second(bits) {
-                Some(rate) => Ok(rate),
-                None => refuse("is less than a byte per second"),
-            },
-            Err(_) => refuse("is too fast"),
-        }
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = u128::from(self.0) * 8;
-        let (name, unit) = [
-            ("tbit", 1_000_000_000_000),
-            ("gbit", 1_000_000_000),
-            ("mbit", 1_000_000),
-            ("kbit", 1_000),
-        ]
-        .into_iter()
-        .find(|(_, unit)| bits >= *unit)
-        .unwrap_or(("bit", 1));
-        write!(f, "{}{name}", decimal(bits, unit))
-    }
-}
-
-impl TryFrom<String> for Rate {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Rate> for String {
-    fn from(rate: Rate) -> Self {
-        rate.to_string()
-    }
-}
 
 const DURATION_ALLOWED: &str = "a number with ns, us, ms, s, m or h, such as 50ms or 1m30s";
 
@@ -303,6 +138,28 @@ pub fn parse_lifetime(text: &str) -> Result<Duration, Invalid> {
     let lifetime = parse_duration(text)?;
     check_lifetime(lifetime).map_err(|invalid| invalid.within(text))?;
     Ok(lifetime)
+}
+
+/// Reads a whole number from 0 to `most`.
+///
+/// # Errors
+/// Anything else, such as a sign.
+pub fn parse_whole(text: &str, most: u64) -> Result<u64, Invalid> {
+    let allowed = || format!("a whole number from 0 to {most}");
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Invalid::value(text, "is not a whole number", allowed()));
+    }
+    let number = text.parse().ok().filter(|number| *number <= most);
+    number.ok_or_else(|| Invalid::value(text, "is too large", allowed()))
+}
+
+/// Reads the gap of a reordering, as [`parse_whole`]: 0 to `u32::MAX`.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_gap(text: &str) -> Result<u32, Invalid> {
+    // What is accepted fits.
+    parse_whole(text, u32::MAX.into()).map(|gap| gap as u32)
 }
 
 pub(super) fn check_latency(latency: Duration) -> Result<(), Invalid> {

@@ -7,9 +7,9 @@ use crate::experiment::{
 };
 
 /// Chaos Mesh's annotation for a paused experiment.
-const PAUSE: &str = "experiment.chaos-mesh.org/pause";
+pub(super) const PAUSE: &str = "experiment.chaos-mesh.org/pause";
 /// Ours for a fault without targets; Chaos Mesh has no words for it.
-const ALL_TRAFFIC: &str = "netchaos.io/all-traffic";
+pub(super) const ALL_TRAFFIC: &str = "netchaos.io/all-traffic";
 
 /// What is not here is Kubernetes' own and says nothing about the fault.
 const IGNORED: [&str; 12] = [

@@ -1,92 +1,186 @@
-//! `selector`, `mode` and `value`: which pods of a cluster. Checked in form, used by nobody yet.
+//! `selector`, `mode` and `value`: which pods of a cluster. Plain data for whoever knows a cluster.
+
+use std::collections::BTreeMap;
 
 use crate::experiment::{
     problem::Invalid,
     yaml::{Field, Fields},
 };
 
+/// The pods of a `NetworkChaos`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pods {
+    /// Where the fault is put.
+    pub selection: Selection,
+    /// The peers, if they are pods.
+    pub target: Option<Selection>,
+    /// The device of the peers, where the fault is put there.
+    pub target_device: Option<String>,
+}
+
+/// Some of the pods that a selector fits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    pub selector: Selector,
+    pub mode: Mode,
+}
+
+/// How many of the pods that were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Any one of them.
+    One,
+    All,
+    /// So many, or all if there are fewer.
+    Fixed(u64),
+    /// So many percent of them, rounded up; 1 to 100.
+    FixedPercent(u8),
+    /// A random percentage up to this one, rounded up; 1 to 100.
+    RandomMaxPercent(u8),
+}
+
+/// What a pod has to fit. All that is not empty has to hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selector {
+    /// The object's own namespace where it is empty.
+    pub namespaces: Vec<String>,
+    pub label_selectors: BTreeMap<String, String>,
+    pub annotation_selectors: BTreeMap<String, String>,
+    pub field_selectors: BTreeMap<String, String>,
+    pub expression_selectors: Vec<Expression>,
+    pub nodes: Vec<String>,
+    pub node_selectors: BTreeMap<String, String>,
+    pub pod_phase_selectors: Vec<String>,
+    /// Names of pods by namespace. Where there are some, only these, and nothing else counts.
+    pub pods: BTreeMap<String, Vec<String>>,
+}
+
+/// Kubernetes' `LabelSelectorRequirement`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expression {
+    pub key: String,
+    pub operator: Operator,
+    pub values: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
 pub(super) const NOTE: &str = "selector and mode choose pods in a cluster; not used here";
 
-const MODES: &str = "one, all, fixed, fixed-percent or random-max-percent";
-
-pub(super) fn read(spec: &Fields) {
-    read_mode(spec);
-    if let Some(selector) = spec.require("selector", "a mapping such as {namespaces: [default]}") {
-        read_selector(&selector);
-    }
+/// `selector`, `mode` and `value` of `spec`, or of a `target` in it.
+pub(super) fn read(fields: &Fields) -> Option<Selection> {
+    let mode = read_mode(fields);
+    let selector = fields
+        .require("selector", "a mapping such as {namespaces: [default]}")
+        .and_then(|field| read_selector(&field));
+    Some(Selection {
+        selector: selector?,
+        mode: mode?,
+    })
 }
 
-fn read_mode(spec: &Fields) {
-    let mode = spec.require("mode", MODES);
-    let value = spec.get("value");
+fn read_mode(fields: &Fields) -> Option<Mode> {
+    const MODES: &str = "one, all, fixed, fixed-percent or random-max-percent";
+    let mode = fields.require("mode", MODES);
+    let value = fields.get("value");
     let text = value.as_ref().map(|field| (field, field.string()));
-    let Some((field, mode)) = mode.and_then(|field| field.string().map(|mode| (field, mode)))
-    else {
-        return;
+    let field = mode?;
+    let mode = field.string()?;
+    let (most, allowed) = match mode {
+        "one" => return Some(Mode::One),
+        "all" => return Some(Mode::All),
+        "fixed" => (i64::MAX, "a whole number of 1 or more, in quotes"),
+        "fixed-percent" | "random-max-percent" => (100, "a whole number from 1 to 100, in quotes"),
+        _ => return field.accept(Err(Invalid::value(mode, "is not a mode", MODES))),
     };
-    let (range, allowed) = match mode {
-        "one" | "all" => return,
-        "fixed" => (1..=i64::MAX, "a whole number of 1 or more, in quotes"),
-        "fixed-percent" | "random-max-percent" => {
-            (1..=100, "a whole number from 1 to 100, in quotes")
-        }
-        _ => return field.refuse(Invalid::value(mode, "is not a mode", MODES)),
+    let Some((field, text)) = text else {
+        fields.missing("value", &format!("missing, mode {mode} needs it"), allowed);
+        return None;
     };
-    match text {
-        None => spec.missing("value", &format!("missing, mode {mode} needs it"), allowed),
-        Some((field, Some(text))) if !text.parse().is_ok_and(|n: i64| range.contains(&n)) => {
-            let message = format!("does not go with mode {mode}");
-            field.refuse(Invalid::value(text, message, allowed));
-        }
-        Some(_) => {}
-    }
+    let text = text?;
+    let number = text.parse().ok().filter(|n: &i64| (1..=most).contains(n));
+    let number = number
+        .ok_or_else(|| Invalid::value(text, format!("does not go with mode {mode}"), allowed));
+    // What is accepted fits.
+    field.accept(number).map(|number| match mode {
+        "fixed" => Mode::Fixed(number as u64),
+        "fixed-percent" => Mode::FixedPercent(number as u8),
+        _ => Mode::RandomMaxPercent(number as u8),
+    })
 }
 
-fn read_selector(selector: &Field) {
-    let Some(selector) = selector.fields() else {
-        return;
+fn read_selector(field: &Field) -> Option<Selector> {
+    let fields = field.fields()?;
+    let strings = |name| {
+        let list = fields.get(name).and_then(|field| field.strings());
+        owned(list.unwrap_or_default())
     };
-    for name in ["namespaces", "nodes", "podPhaseSelectors"] {
-        selector.get(name).and_then(|field| field.strings());
-    }
-    for name in [
-        "labelSelectors",
-        "annotationSelectors",
-        "fieldSelectors",
-        "nodeSelectors",
-    ] {
-        selector.get(name).and_then(|field| field.string_map());
-    }
-    if let Some(pods) = selector.get("pods").and_then(|field| field.fields()) {
-        for (_, names) in pods.all() {
-            names.strings();
-        }
-    }
-    let expressions = selector.get("expressionSelectors");
-    for expression in expressions
-        .and_then(|field| field.items())
-        .unwrap_or_default()
-    {
-        read_expression(&expression);
-    }
-    selector.finish();
+    let map = |name| {
+        let map = fields.get(name).and_then(|field| field.string_map());
+        let entry = |(key, value): (&str, Field)| Some((key.to_owned(), value.shown()?.to_owned()));
+        map.into_iter().flatten().filter_map(entry).collect()
+    };
+    let pods = fields.get("pods").and_then(|field| field.fields());
+    let names = |(namespace, names): (&str, Field)| {
+        (
+            namespace.to_owned(),
+            owned(names.strings().unwrap_or_default()),
+        )
+    };
+    let expressions = fields.get("expressionSelectors");
+    let expressions = expressions.and_then(|field| field.items());
+    let selector = Selector {
+        namespaces: strings("namespaces"),
+        label_selectors: map("labelSelectors"),
+        annotation_selectors: map("annotationSelectors"),
+        field_selectors: map("fieldSelectors"),
+        expression_selectors: expressions
+            .unwrap_or_default()
+            .iter()
+            .filter_map(read_expression)
+            .collect(),
+        nodes: strings("nodes"),
+        node_selectors: map("nodeSelectors"),
+        pod_phase_selectors: strings("podPhaseSelectors"),
+        pods: pods.iter().flat_map(Fields::all).map(names).collect(),
+    };
+    fields.finish();
+    Some(selector)
 }
 
-/// A `LabelSelectorRequirement` of Kubernetes.
-fn read_expression(expression: &Field) {
-    const OPERATORS: &str = "In, NotIn, Exists or DoesNotExist";
-    let Some(expression) = expression.fields() else {
-        return;
-    };
-    expression
+fn owned(strings: Vec<&str>) -> Vec<String> {
+    strings.into_iter().map(str::to_owned).collect()
+}
+
+fn read_expression(field: &Field) -> Option<Expression> {
+    let fields = field.fields()?;
+    let key = fields
         .require("key", "the key of a label")
         .and_then(|field| field.string());
-    if let Some(operator) = expression.require("operator", OPERATORS)
-        && let Some(text) = operator.string()
-        && !matches!(text, "In" | "NotIn" | "Exists" | "DoesNotExist")
-    {
-        operator.refuse(Invalid::value(text, "is not an operator", OPERATORS));
-    }
-    expression.get("values").and_then(|field| field.strings());
-    expression.finish();
+    let operator = fields
+        .require("operator", "In, NotIn, Exists or DoesNotExist")
+        .and_then(|field| field.accept(read_operator(field.string()?)));
+    let values = fields.get("values").and_then(|field| field.strings());
+    fields.finish();
+    Some(Expression {
+        key: key?.to_owned(),
+        operator: operator?,
+        values: owned(values.unwrap_or_default()),
+    })
+}
+
+fn read_operator(text: &str) -> Result<Operator, Invalid> {
+    let words = [
+        ("In", Operator::In),
+        ("NotIn", Operator::NotIn),
+        ("Exists", Operator::Exists),
+        ("DoesNotExist", Operator::DoesNotExist),
+    ];
+    Invalid::unless_word(text, &words, "is not an operator")
 }

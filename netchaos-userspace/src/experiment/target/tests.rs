@@ -6,43 +6,47 @@ fn target(text: &str) -> Target {
 
 #[test]
 fn targets_are_read_and_normalised() {
-    for (text, shown, port) in [
-        ("1.2.3.4", "1.2.3.4", None),
-        ("1.2.3.4/32", "1.2.3.4", None),
-        ("1.2.3.4:443", "1.2.3.4:443", Some(443)),
-        ("1.2.3.4:0443", "1.2.3.4:443", Some(443)),
-        ("10.0.0.0/8", "10.0.0.0/8", None),
-        ("10.1.2.3/16", "10.1.0.0/16", None),
-        ("10.1.2.3/16:443", "10.1.0.0/16:443", Some(443)),
-        ("::1", "::1", None),
-        ("[::1]", "::1", None),
-        ("::1/128", "::1", None),
-        ("2001:DB8:0:0::1", "2001:db8::1", None),
-        ("2001:db8::/32", "2001:db8::/32", None),
-        ("2001:db8::5/32", "2001:db8::/32", None),
-        ("[2001:db8::1]:443", "[2001:db8::1]:443", Some(443)),
-        ("[2001:db8::/32]:443", "[2001:db8::/32]:443", Some(443)),
-        ("::ffff:1.2.3.4", "1.2.3.4", None),
-        ("[::ffff:1.2.3.4]:80", "1.2.3.4:80", Some(80)),
-        ("::ffff:10.1.2.3/104", "10.0.0.0/8", None),
-        ("db.example.com", "db.example.com", None),
-        ("DB.Example.com:5432", "db.example.com:5432", Some(5432)),
-        ("db.example.com.", "db.example.com.", None),
+    for (text, shown, ports) in [
+        ("1.2.3.4", "1.2.3.4", ""),
+        ("1.2.3.4/32", "1.2.3.4", ""),
+        ("1.2.3.4:443", "1.2.3.4:443", "443"),
+        ("1.2.3.4:0443", "1.2.3.4:443", "443"),
+        ("10.0.0.0/8", "10.0.0.0/8", ""),
+        ("10.1.2.3/16", "10.1.0.0/16", ""),
+        ("10.1.2.3/16:443", "10.1.0.0/16:443", "443"),
+        ("::1", "::1", ""),
+        ("[::1]", "::1", ""),
+        ("::1/128", "::1", ""),
+        ("2001:DB8:0:0::1", "2001:db8::1", ""),
+        ("2001:db8::/32", "2001:db8::/32", ""),
+        ("2001:db8::5/32", "2001:db8::/32", ""),
+        ("[2001:db8::1]:443", "[2001:db8::1]:443", "443"),
+        ("[2001:db8::/32]:443", "[2001:db8::/32]:443", "443"),
+        ("::ffff:1.2.3.4", "1.2.3.4", ""),
+        ("[::ffff:1.2.3.4]:80", "1.2.3.4:80", "80"),
+        ("::ffff:10.1.2.3/104", "10.0.0.0/8", ""),
+        ("db.example.com", "db.example.com", ""),
+        ("DB.Example.com:5432", "db.example.com:5432", "5432"),
+        ("db.example.com.", "db.example.com.", ""),
+        ("db.example.com.:65535", "db.example.com.:65535", "65535"),
+        ("target-one.lab", "target-one.lab", ""),
+        ("_ldap._tcp.example.com", "_ldap._tcp.example.com", ""),
+        ("localhost", "localhost", ""),
+        ("1.2.3.4:80,443", "1.2.3.4:80,443", "80,443"),
+        ("10.0.0.0/8:443,80", "10.0.0.0/8:80,443", "80,443"),
         (
-            "db.example.com.:65535",
-            "db.example.com.:65535",
-            Some(65535),
+            "[2001:db8::1]:8000-8100",
+            "[2001:db8::1]:8000-8100",
+            "8000-8100",
         ),
-        ("target-one.lab", "target-one.lab", None),
-        ("_ldap._tcp.example.com", "_ldap._tcp.example.com", None),
-        ("localhost", "localhost", None),
-        ("3com.com", "3com.com", None),
-        ("1.2.3.4.nip.io", "1.2.3.4.nip.io", None),
-        ("xn--bcher-kva.example", "xn--bcher-kva.example", None),
+        ("a.example:1-3,2-5,6", "a.example:1-6", "1-6"),
+        ("3com.com", "3com.com", ""),
+        ("1.2.3.4.nip.io", "1.2.3.4.nip.io", ""),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example", ""),
     ] {
         let read = target(text);
         assert_eq!(read.to_string(), shown, "{text}");
-        assert_eq!(read.port, port, "{text}");
+        assert_eq!(read.ports.to_string(), ports, "{text}");
         assert_eq!(target(shown), read, "{text}");
         let json = serde_json::to_string(&read).unwrap();
         assert_eq!(json, format!("{shown:?}"));
@@ -156,31 +160,25 @@ fn what_is_no_port_is_refused_with_its_reason() {
         ("1.2.3.4:65536", "has a port that is out of range"),
         ("1.2.3.4:foo", "has a port that is not a number"),
         ("1.2.3.4:+80", "has a port that is not a number"),
-        ("1.2.3.4:-1", "has a port that is not a number"),
+        ("1.2.3.4:-1", "has a range without a start"),
+        ("1.2.3.4:80,", "has a comma without a port beside it"),
         (
-            "a.example:8000-8100",
-            "has several ports; ranges and lists of ports are not supported yet",
-        ),
-        (
-            "[::1]:80,443",
-            "has several ports; ranges and lists of ports are not supported yet",
+            "a.example:8100-8000",
+            "has a range that ends before it starts",
         ),
     ] {
         let error = text.parse::<Target>().expect_err(text);
         assert_eq!(error.message, why, "{text}");
         assert_eq!(error.value.as_deref(), Some(text));
-        assert_eq!(error.allowed.as_deref(), Some(PORT_ALLOWED), "{text}");
+        assert_eq!(error.allowed.as_deref(), Some(Ports::ALLOWED), "{text}");
     }
 }
 
 #[test]
 fn port_0_means_no_port_where_that_is_the_custom() {
     for text in ["1.2.3.4:0", "[::1]:0", "a.example:00"] {
-        assert_eq!(
-            Target::parse(text, ZeroPort::AnyPort).unwrap().port,
-            None,
-            "{text}"
-        );
+        let target = Target::parse(text, ZeroPort::AnyPort).unwrap();
+        assert!(target.ports.are_any(), "{text}");
     }
 }
 

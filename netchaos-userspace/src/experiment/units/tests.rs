@@ -180,3 +180,122 @@ fn latency_and_jitter_have_bounds() {
         assert_eq!(result.unwrap_err().to_string(), expected);
     }
 }
+
+#[test]
+fn rates_are_read_as_tc_reads_them() {
+    for (text, bytes, shown) in [
+        ("8bit", 1, "8bit"),
+        ("1kbit", 125, "1kbit"),
+        ("1mbit", 125_000, "1mbit"),
+        ("1gbit", 125_000_000, "1gbit"),
+        ("1tbit", 125_000_000_000, "1tbit"),
+        ("1bps", 1, "8bit"),
+        ("1kbps", 1_000, "8kbit"),
+        ("1mbps", 1_000_000, "8mbit"),
+        ("1gbps", 1_000_000_000, "8gbit"),
+        ("1tbps", 1_000_000_000_000, "8tbit"),
+        ("1.5mbit", 187_500, "1.5mbit"),
+        ("10Mbit", 1_250_000, "10mbit"),
+        // Chaos Mesh's webhook takes this one.
+        ("  10   mbPs  ", 10_000_000, "80mbit"),
+        ("1000kbit", 125_000, "1mbit"),
+        ("12345678bit", 1_543_209, "12.345672mbit"),
+        (
+            "2305843009213693951bps",
+            2_305_843_009_213_693_951,
+            "18446744.073709551608tbit",
+        ),
+    ] {
+        let rate: Rate = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(rate.bytes_per_second(), bytes, "{text}");
+        assert_eq!(rate.to_string(), shown, "{text}");
+        assert_eq!(shown.parse::<Rate>().unwrap(), rate, "{text}");
+    }
+    for (text, why) in [
+        ("", "has no unit of a rate"),
+        ("10", "has no unit of a rate"),
+        (" 10 cpbs", "is not a rate"),
+        ("10 mb", "has no unit of a rate"),
+        ("mbit", "is not a rate"),
+        (".5mbit", "is not a rate"),
+        ("5.mbit", "is not a rate"),
+        ("-5mbit", "is not a rate"),
+        ("1e3mbit", "is not a rate"),
+        ("7bit", "is less than a byte per second"),
+        ("0.0001bit", "is less than a byte per second"),
+        ("0mbit", "is no rate; nothing would come through"),
+        ("99999999999tbit", "is too fast"),
+        ("99999999999999999999999999999999bps", "is too fast"),
+    ] {
+        let error = text.parse::<Rate>().expect_err(text);
+        assert_eq!(
+            (error.message.as_str(), error.value.as_deref()),
+            (why, Some(text))
+        );
+    }
+    assert_eq!(Rate::parse_or_none(" 0.00 mbit").unwrap(), None);
+}
+
+#[test]
+fn sizes_are_read_as_tc_reads_them() {
+    for (text, bytes) in [
+        ("1", 1),
+        ("1514", 1514),
+        ("1514b", 1514),
+        ("1k", 1 << 10),
+        ("1KB", 1 << 10),
+        ("1.5kb", 1536),
+        ("2m", 2 << 20),
+        ("2mb", 2 << 20),
+        ("1g", 1 << 30),
+        ("3gb", 3 << 30),
+        ("8kbit", 1 << 10),
+        ("1mbit", 1 << 17),
+        ("1gbit", 1 << 27),
+        ("4294967295", u32::MAX),
+    ] {
+        assert_eq!(
+            parse_size(text).unwrap_or_else(|e| panic!("{e}")),
+            bytes,
+            "{text}"
+        );
+    }
+    for (text, why) in [
+        ("", "is not a size"),
+        ("kb", "is not a size"),
+        ("-1", "is not a size"),
+        ("1 kb", "is not a size"),
+        ("1kib", "is not a size"),
+        ("1tb", "is not a size"),
+        ("0", "holds nothing"),
+        ("0.5", "holds nothing"),
+        ("4294967296", "is too large"),
+        ("4gb", "is too large"),
+    ] {
+        let error = parse_size(text).expect_err(text);
+        assert_eq!(
+            (error.message.as_str(), error.value.as_deref()),
+            (why, Some(text))
+        );
+    }
+}
+
+#[test]
+fn whole_numbers_have_no_sign_and_a_bound() {
+    assert_eq!(
+        parse_whole("18446744073709551615", u64::MAX).unwrap(),
+        u64::MAX
+    );
+    assert_eq!(parse_gap("4294967295").unwrap(), u32::MAX);
+    assert_eq!(parse_gap("007").unwrap(), 7);
+    for (text, why) in [
+        ("", "is not a whole number"),
+        ("+1", "is not a whole number"),
+        ("-1", "is not a whole number"),
+        ("1.5", "is not a whole number"),
+        ("4294967296", "is too large"),
+        ("99999999999999999999999", "is too large"),
+    ] {
+        assert_eq!(parse_gap(text).expect_err(text).message, why);
+    }
+}

@@ -110,6 +110,17 @@ impl<'a> Field<'a> {
         None
     }
 
+    /// The text of a number, as Kubernetes wants it: not in quotes.
+    pub fn number(&self, allowed: &str) -> Option<&'a str> {
+        match &self.node.data {
+            Data::Scalar(Kind::Number, text) => Some(text),
+            _ => {
+                self.wrong_type(allowed);
+                None
+            }
+        }
+    }
+
     /// The text of any scalar; `allowed` is said of everything else.
     pub fn text(&self, allowed: &str) -> Option<&'a str> {
         match &self.node.data {
@@ -278,6 +289,28 @@ impl<'a> Fields<'a> {
             let path = child(&self.parent.path, &entry.key);
             self.parent.sink.add(Some(entry.line), &path, invalid);
         }
+    }
+
+    /// Notes what is wrong with a field, which may be one inside another or not be there.
+    pub fn refuse_at(&self, path: &[&str], invalid: Invalid) {
+        let mut field = self.parent.clone();
+        let mut node = Some(field.node);
+        for name in path {
+            field.path = child(&field.path, name);
+            let entry = match node.map(|node| &node.data) {
+                Some(Data::Mapping(all)) => all.iter().find(|entry| entry.key == *name),
+                _ => None,
+            };
+            node = entry.map(|entry| &entry.value);
+            field.line = entry.map_or(field.line, |entry| entry.line);
+        }
+        field.refuse(invalid);
+    }
+
+    /// Whether a field is there and has a value, whoever asks for it.
+    pub fn has(&self, name: &str) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.key == name);
+        entry.is_some_and(|entry| !self.field(entry).is_null())
     }
 
     /// All of them, whatever their names are.

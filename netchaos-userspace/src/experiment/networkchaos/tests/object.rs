@@ -1,20 +1,22 @@
 //! What makes the object one of Kubernetes: `metadata`, `status`, and the choice of pods.
 
 use super::*;
+use crate::experiment::{Expression, Mode, Operator, Selection, Selector};
 
 #[test]
 fn modes_have_the_values_that_go_with_them() {
-    for (mode, value) in [
-        ("one", "-"),
-        ("all", "-"),
-        ("all", "'whatever'"),
-        ("fixed", "'1'"),
-        ("fixed", "'1000'"),
-        ("fixed-percent", "'1'"),
-        ("fixed-percent", "'100'"),
-        ("random-max-percent", "'50'"),
+    for (mode, value, expected) in [
+        ("one", "-", Mode::One),
+        ("all", "-", Mode::All),
+        ("all", "'whatever'", Mode::All),
+        ("fixed", "'1'", Mode::Fixed(1)),
+        ("fixed", "'1000'", Mode::Fixed(1000)),
+        ("fixed-percent", "'1'", Mode::FixedPercent(1)),
+        ("fixed-percent", "'100'", Mode::FixedPercent(100)),
+        ("random-max-percent", "'50'", Mode::RandomMaxPercent(50)),
     ] {
-        accepted(&[("mode", mode), ("value", value)]);
+        let document = read(&[("mode", mode), ("value", value)]).unwrap();
+        assert_eq!(document.pods.unwrap().selection.mode, expected);
     }
     for (mode, value) in [
         ("fixed", "-"),
@@ -37,15 +39,44 @@ fn modes_have_the_values_that_go_with_them() {
 }
 
 #[test]
-fn selectors_are_checked_in_form() {
-    accepted(&[("selector", "{}")]);
-    accepted(&[(
-        "selector",
+fn selectors_are_kept_and_checked_in_form() {
+    let selection = |selector: &str| -> Selection {
+        let document = read(&[("selector", selector)]).unwrap();
+        document.pods.unwrap().selection
+    };
+    assert_eq!(selection("{}").selector, Selector::default());
+    let map = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+    let full = selection(
         "{namespaces: [a], nodes: [n], podPhaseSelectors: [Running], labelSelectors: {a: b}, \
-         annotationSelectors: {a: b}, fieldSelectors: {spec.nodeName: n}, nodeSelectors: {a: b}, \
+         annotationSelectors: {c: d}, fieldSelectors: {spec.nodeName: n}, nodeSelectors: {e: f}, \
          pods: {ns: [p, q]}, expressionSelectors: [{key: k, operator: In, values: [v]}, \
-         {key: k, operator: Exists}]}",
-    )]);
+         {key: l, operator: Exists}]}",
+    );
+    assert_eq!(
+        full.selector,
+        Selector {
+            namespaces: vec!["a".to_owned()],
+            label_selectors: map("a", "b"),
+            annotation_selectors: map("c", "d"),
+            field_selectors: map("spec.nodeName", "n"),
+            expression_selectors: vec![
+                Expression {
+                    key: "k".to_owned(),
+                    operator: Operator::In,
+                    values: vec!["v".to_owned()],
+                },
+                Expression {
+                    key: "l".to_owned(),
+                    operator: Operator::Exists,
+                    values: Vec::new(),
+                },
+            ],
+            nodes: vec!["n".to_owned()],
+            node_selectors: map("e", "f"),
+            pod_phase_selectors: vec!["Running".to_owned()],
+            pods: [("ns".to_owned(), vec!["p".to_owned(), "q".to_owned()])].into(),
+        }
+    );
     for (selector, field) in [
         ("[a]", ""),
         ("{namespaces: default}", ".namespaces"),

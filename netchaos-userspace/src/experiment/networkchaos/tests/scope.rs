@@ -1,6 +1,10 @@
 //! Which packets, on which device, for how long.
 
 use super::*;
+use crate::experiment::{
+    Mode, Protocol,
+    yaml::{self, Field, Sink},
+};
 
 #[test]
 fn external_targets_have_the_forms_of_chaos_mesh_and_ipv6_too() {
@@ -8,6 +12,9 @@ fn external_targets_have_the_forms_of_chaos_mesh_and_ipv6_too() {
         ("1.1.1.1", "1.1.1.1"),
         ("1.1.1.1:80", "1.1.1.1:80"),
         ("1.1.1.1:0", "1.1.1.1"),
+        // Beyond Chaos Mesh, which knows one port.
+        ("'1.1.1.1:80,443'", "1.1.1.1:80,443"),
+        ("1.1.1.1:8000-8100", "1.1.1.1:8000-8100"),
         ("10.1.2.3/16", "10.1.0.0/16"),
         ("10.1.2.3/16:443", "10.1.0.0/16:443"),
         ("example.com", "example.com"),
@@ -120,4 +127,167 @@ fn devices_are_cut_at_the_at_sign() {
             &format!("spec.device: \"{}\" is not", text.trim_matches('\'')),
         );
     }
+}
+
+#[test]
+fn directions_work_for_external_targets_too() {
+    for (direction, expected) in [
+        ("-", Direction::To),
+        ("''", Direction::To),
+        ("to", Direction::To),
+        ("from", Direction::From),
+        ("both", Direction::Both),
+    ] {
+        for action in ["delay", "partition"] {
+            let changes = [("direction", direction), ("action", action)];
+            assert_eq!(
+                accepted(&changes).direction,
+                expected,
+                "{direction} {action}"
+            );
+            // Chaos Mesh shapes only what leaves a pod.
+            let is_beyond = action == "delay" && expected != Direction::To;
+            let noted = notes(&changes)
+                .iter()
+                .any(|note| note.ends_with("Chaos Mesh refuses it for them"));
+            assert_eq!(noted, is_beyond, "{direction} {action}");
+            let strict = read_strictly(&changes).map(|document| document.experiment.direction);
+            match is_beyond {
+                false => assert_eq!(strict.unwrap(), expected),
+                true => assert!(
+                    strict.unwrap_err().starts_with("spec.direction: \""),
+                    "{direction} {action}"
+                ),
+            }
+        }
+    }
+    refused(
+        &[("direction", "out")],
+        "spec.direction: \"out\" is not a direction; allowed: to, from or both",
+    );
+    let from = [
+        ("action", "partition"),
+        ("direction", "from"),
+        ("externalTargets", "['1.1.1.1:443']"),
+    ];
+    assert!(notes(&from)[1].contains("takes the ports of externalTargets for the peers'"));
+}
+
+#[test]
+fn pods_as_targets_are_read_and_need_a_cluster() {
+    let pods = "{mode: fixed, value: '2', selector: {labelSelectors: {app: db}}}";
+    let message = "spec.target: means pods, whose addresses are known only inside a cluster; \
+         allowed: externalTargets with the addresses of the pods";
+    for external in ["-", "[1.1.1.1]"] {
+        for direction in ["to", "from", "both"] {
+            refused(
+                &[
+                    ("target", pods),
+                    ("externalTargets", external),
+                    ("direction", direction),
+                    ("targetDevice", "eth1"),
+                ],
+                message,
+            );
+        }
+    }
+    for (target, field) in [
+        ("{selector: {}}", ".mode: missing"),
+        ("{mode: all}", ".selector: missing"),
+        ("{mode: fixed, selector: {}}", ".value: missing"),
+        (
+            "{mode: all, selector: {}, device: eth0}",
+            ".device: unknown field",
+        ),
+        (
+            "{mode: all, selector: {labelSelectors: {a: 1}}}",
+            ".selector.labelSelectors.a: ",
+        ),
+    ] {
+        let problems = read(&[("target", target)]).unwrap_err();
+        assert!(
+            problems.contains(&format!("spec.target{field}")),
+            "{problems}"
+        );
+    }
+}
+
+/// What whoever knows a cluster gets, which is all of it.
+#[test]
+fn pods_as_targets_are_kept_for_who_knows_them() {
+    let text = manifest(
+        "name: a",
+        &spec(&[
+            (
+                "target",
+                "{mode: fixed, value: '2', selector: {labelSelectors: {app: db}}}",
+            ),
+            ("targetDevice", "eth1@if7"),
+            ("externalTargets", "-"),
+            ("direction", "both"),
+        ]),
+    );
+    let sink = Sink::new("f");
+    let nodes = yaml::parse(&text, &sink);
+    let fields = Field::root(&sink, &nodes[0]).fields().unwrap();
+    let document = super::super::read(&fields, false).unwrap();
+    assert_eq!(document.experiment.direction, Direction::Both);
+    assert_eq!(document.experiment.targets, Targets::List(Vec::new()));
+    let pods = document.pods.unwrap();
+    assert_eq!(pods.target_device.as_deref(), Some("eth1"));
+    let target = pods.target.unwrap();
+    assert_eq!(target.mode, Mode::Fixed(2));
+    assert_eq!(target.selector.label_selectors["app"], "db");
+    assert_eq!(pods.selection.selector.namespaces, ["default"]);
+}
+
+#[test]
+fn what_only_a_cluster_has_is_refused_by_name_or_noted() {
+    for (field, value, expected) in [
+        ("remoteCluster", "east", "is another cluster"),
+        (
+            "partitionBehavior",
+            "reject",
+            "is not supported by netchaos",
+        ),
+    ] {
+        refused(
+            &[(field, value)],
+            &format!("spec.{field}: {value:?} {expected}"),
+        );
+        accepted(&[(field, "''")]);
+    }
+    accepted(&[("partitionBehavior", "drop")]);
+    assert_eq!(
+        notes(&[("targetDevice", "eth1")]),
+        ["targetDevice is the device of target's pods, and there is no target"]
+    );
+    assert_eq!(notes(&[("targetDevice", "''")]), [""; 0]);
+    refused(
+        &[("targetDevice", "a/b")],
+        "spec.targetDevice: \"a/b\" is not the name of a device",
+    );
+}
+
+/// Chaos Mesh's ipset takes a port for TCP's.
+#[test]
+fn strict_compatibility_knows_the_ports_of_tcp_alone() {
+    let document = |list: &str| read_strictly(&[("externalTargets", list)]).unwrap();
+    let tcp = document("['1.1.1.1:443', 'a.example:80']").experiment;
+    assert!(tcp.fault.strict_compat);
+    assert_eq!(tcp.rule.protocols, [Protocol::TCP]);
+    assert!(document("[1.1.1.1]").experiment.rule.protocols.is_empty());
+    let mixed = document("[1.1.1.1, '1.1.1.1:443']");
+    assert!(mixed.experiment.rule.protocols.is_empty());
+    assert!(
+        mixed
+            .notes
+            .iter()
+            .any(|note| note.contains("although Chaos Mesh knows only TCP's"))
+    );
+    assert!(
+        !accepted(&[("externalTargets", "['1.1.1.1:443']")])
+            .fault
+            .strict_compat
+    );
 }
