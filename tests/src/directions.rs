@@ -55,6 +55,10 @@ pub fn in_each_direction(
     options: Options,
     check: impl Fn(&str, &Flowed),
 ) {
+    let options = Options {
+        copies: if fault.contains("duplicate") { 2 } else { 1 },
+        ..options
+    };
     for (host, direction) in PEERS {
         if let Some(direction) = direction {
             let peer = family.peer(host);

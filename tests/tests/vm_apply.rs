@@ -218,6 +218,7 @@ fn every_action_does_what_it_says_and_what_it_does_not_say_too() {
         let flow = |host: u8| {
             let options = Options {
                 bytes: 958,
+                copies: 2,
                 ..Options::new(60, Some(500))
             };
             let to = peer(&format!("10.77.0.{host}:6000"));

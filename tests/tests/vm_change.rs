@@ -13,7 +13,10 @@ use netchaos_tests::{
 
 /// What flows to `to` while `change` is at work, and for a while before and after it.
 fn flow_during(lab: &Lab, to: &str, change: impl FnOnce()) -> Flowed {
-    let options = Options::new(u64::MAX, Some(300));
+    let options = Options {
+        copies: 2,
+        ..Options::new(u64::MAX, Some(300))
+    };
     let flow = Flow::start(&lab.client, &lab.peer, peer(to), options);
     thread::sleep(ms(300));
     change();

@@ -15,7 +15,10 @@ fn duplicates_come_at_the_rate_that_was_asked_for() {
         lab.netchaos("add some --duplicate 10% --to 10.77.0.3").ok();
         lab.netchaos("add all --duplicate 100% --to fd77::4").ok();
         let flow = |to| {
-            let options = Options::new(4000, Some(2000));
+            let options = Options {
+                copies: 2,
+                ..Options::new(4000, Some(2000))
+            };
             Flow::start(&lab.client, &lab.peer, peer(to), options)
         };
         let flows = ["10.77.0.3:6000", "[fd77::4]:6000", "10.77.0.2:6000"].map(flow);
@@ -116,7 +119,11 @@ fn the_same_seed_gives_the_same_fates_where_the_kernel_has_seeds() {
             lab.netchaos(&format!("add fated {fault} --to 10.77.0.3"))
                 .ok();
             let to = peer(&format!("10.77.0.3:{port}"));
-            let flow = Flow::start(&lab.client, &lab.peer, to, Options::new(400, Some(1000)));
+            let options = Options {
+                copies: 2,
+                ..Options::new(400, Some(1000))
+            };
+            let flow = Flow::start(&lab.client, &lab.peer, to, options);
             let flow = flow.finish(ms(600));
             lab.netchaos("remove fated").ok();
             flow.copies()
@@ -145,7 +152,10 @@ fn correlated_duplicates_keep_their_rate_unless_chaos_meshs_is_asked_for() {
         .ok()
         .says(&["correlation", "1.8%"]);
         let flow = |to| {
-            let options = Options::new(6000, Some(2000));
+            let options = Options {
+                copies: 2,
+                ..Options::new(6000, Some(2000))
+            };
             Flow::start(&lab.client, &lab.peer, peer(to), options)
         };
         let flows = ["10.77.0.3:6000", "[fd77::4]:6000"].map(flow);

@@ -156,7 +156,9 @@ fn ports(random: &mut Random, first: u16, count: usize) -> Vec<(u16, u16)> {
     }
 }
 
-fn target(random: &mut Random) -> Target {
+/// Ports of its own only where there are none for all targets: those that go with no packet are
+/// refused.
+fn target(random: &mut Random, may_have_ports: bool) -> Target {
     let address = address(random);
     let (bits, whole) = bits(address);
     let length = whole - random.pick(&[0, 0, 0, 1, 2, 3, 8, 20]);
@@ -165,7 +167,7 @@ fn target(random: &mut Random) -> Target {
         IpAddr::V4(_) => IpAddr::V4((kept as u32).into()),
         IpAddr::V6(_) => IpAddr::V6(kept.into()),
     };
-    let ports = if random.once_in(3) {
+    let ports = if random.once_in(3) && may_have_ports {
         ports(random, 7001, 4)
     } else {
         Vec::new()
@@ -178,28 +180,24 @@ fn target(random: &mut Random) -> Target {
 }
 
 fn experiment(random: &mut Random, number: usize) -> Experiment {
-    let mut targets = |most: usize| -> Vec<Target> {
-        let count = random.below(most + 1);
-        (0..count).map(|_| target(random)).collect()
+    let ports_of = |random: &mut Random, first, count| match random.once_in(5) {
+        true => ports(random, first, count),
+        false => Vec::new(),
     };
-    let (mut to, except) = (targets(3), targets(2));
-    to.push(target(random));
+    let (ports, local_ports) = (ports_of(random, 7001, 4), ports_of(random, LOCAL, WAYS));
+    let targets = |random: &mut Random, least: usize, with_ports: bool| -> Vec<Target> {
+        let count = least + random.below(3);
+        (0..count).map(|_| target(random, with_ports)).collect()
+    };
+    let to = targets(random, 1, ports.is_empty());
     Experiment {
         name: format!("e{number}"),
         delay: STEP * (1 + random.below(2) as u64),
         direction: random.pick(&["to", "to", "from", "both"]),
         to: (!random.once_in(5)).then_some(to),
-        except,
-        ports: if random.once_in(5) {
-            ports(random, 7001, 4)
-        } else {
-            Vec::new()
-        },
-        local_ports: if random.once_in(5) {
-            ports(random, LOCAL, WAYS)
-        } else {
-            Vec::new()
-        },
+        except: targets(random, 0, true),
+        ports,
+        local_ports,
     }
 }
 

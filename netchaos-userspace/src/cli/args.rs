@@ -127,7 +127,7 @@ pub struct Add {
     /// Name of the experiment, unique in its place
     pub name: String,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub aim: Aim,
     /// End it by itself after so long, such as 10m
@@ -151,10 +151,10 @@ pub struct Run {
     pub name: Option<String>,
     /// Manifests instead, as for `apply`; "-" is stdin
     #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
-    #[arg(conflicts_with_all = ["name", "to", "all_traffic", "except", "duration"])]
+    #[arg(conflicts_with_all = ["name", "Aim", "duration"])]
     pub files: Vec<String>,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub aim: Aim,
     /// End it by itself after so long, such as 10m
@@ -173,7 +173,7 @@ pub struct Change {
     /// Name of the experiment
     pub name: String,
     #[command(flatten)]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Failure, args, output, tree::Plan, write};
 use crate::{
     engine::{self, Planned},
-    experiment::Experiment,
+    experiment::{Experiment, Pods, manifest::Reading},
     plan::{self, Laid, explain::Explanation},
 };
 
@@ -42,18 +42,24 @@ pub fn explain(explain: args::Explain) -> Result<(), Failure> {
 fn of_place(place: &args::Place, name: &str) -> Result<Explained, Failure> {
     let place = write::open(place)?;
     let planned = engine::inside(&place, async |session| session.planned(name).await)?;
-    Ok(explained(planned, Vec::new()))
+    let notes = planned.laid[0].experiment.notes();
+    Ok(explained(planned, notes, None))
 }
 
 /// Experiments as they would be on a device that has no others: nothing is looked at, so this
 /// takes no rights.
 fn of_files(explain: &args::Explain) -> Result<Vec<Explained>, Failure> {
-    let documents = write::read_all(&explain.files, explain.strict_compat)?;
+    let reading = Reading {
+        strict_compat: explain.strict_compat,
+        keeps_pods: true,
+    };
+    let documents = write::read_all(&explain.files, reading)?;
     let all = documents.into_iter().map(|document| {
         let experiment = document.experiment;
         let device = explain.device.device.clone();
         let device = device.or_else(|| experiment.device.clone());
-        explained(alone(device, experiment), document.notes)
+        let planned = alone(device, experiment);
+        explained(planned, document.notes, document.pods.as_ref())
     });
     Ok(all.collect())
 }
@@ -79,11 +85,11 @@ fn alone(device: Option<String>, experiment: Experiment) -> Planned {
     }
 }
 
-fn explained(planned: Planned, notes: Vec<String>) -> Explained {
+fn explained(planned: Planned, notes: Vec<String>, pods: Option<&Pods>) -> Explained {
     let experiment = &planned.laid[0].experiment;
     Explained {
         name: experiment.name.clone(),
-        explanation: plan::explain::explain(experiment, &planned.device),
+        explanation: plan::explain::explain(experiment, &planned.device, pods),
         notes,
         plan: Plan::of(planned),
     }

@@ -115,6 +115,22 @@ fn unreadable(file: &str, error: &io::Error) -> Invalid {
     Invalid::field(format!("{file} cannot be read: {error}"), None)
 }
 
+/// Whether the flags of a fault beside manifests ask for strict compatibility, which is all that
+/// they can ask for there.
+pub fn of_files(fault: &args::Fault) -> Result<bool, Problems> {
+    let strict_compat = fault.strict_compat.clone();
+    let alone = args::Fault {
+        strict_compat: strict_compat.clone(),
+        ..Default::default()
+    };
+    if *fault != alone {
+        let message = "flags of a fault do not go with manifests, which have their own";
+        let allowed = "--strict-compat".to_owned();
+        return Err(Problem::of("--file", Invalid::field(message, Some(allowed))).into());
+    }
+    Ok(strict_compat.is_some_and(|value| value != "none"))
+}
+
 /// The experiment that `add` asks for.
 pub fn experiment(add: &args::Add) -> Result<Experiment, Problems> {
     let mut sink = Sink::default();

@@ -117,9 +117,12 @@ impl Plan {
     /// The same as a picture.
     pub fn picture(&self) -> String {
         let mut lines = vec![format!("device {}", self.device)];
-        for (is_needed, hook) in [(self.egress, "egress"), (self.ingress, "ingress")] {
+        for (is_needed, hook, program) in [
+            (self.egress, "egress", "netchaos_egress"),
+            (self.ingress, "ingress", "netchaos_in"),
+        ] {
             if is_needed {
-                lines.push(format!("├─ {hook}: netchaos_{hook}, first in line"));
+                lines.push(format!("├─ {hook}: {program}, first in line"));
             }
         }
         let mut pairs: BTreeMap<&(String, String), Vec<&PlannedBand>> = BTreeMap::new();

@@ -13,7 +13,7 @@ use crate::{
     engine::{self, Effect, Healed, Laying},
     experiment::{
         Experiment, Invalid, Problem, Problems,
-        manifest::{self, Document},
+        manifest::{self, Document, Reading},
     },
     place::{self, Place, Where},
 };
@@ -63,7 +63,11 @@ pub fn apply(apply: args::Apply) -> Result<(), Failure> {
 /// The experiments of manifests; what is worth a word is said.
 fn read_with_notes(files: &[String], strict_compat: bool) -> Result<Vec<Experiment>, Failure> {
     let mut experiments = Vec::new();
-    for document in read_all(files, strict_compat)? {
+    let reading = Reading {
+        strict_compat,
+        keeps_pods: false,
+    };
+    for document in read_all(files, reading)? {
         for text in &document.notes {
             note(&format!("{}: {text}", document.experiment.name));
         }
@@ -73,12 +77,12 @@ fn read_with_notes(files: &[String], strict_compat: bool) -> Result<Vec<Experime
 }
 
 /// The documents of manifests, or all that is wrong with them.
-pub fn read_all(files: &[String], strict_compat: bool) -> Result<Vec<Document>, Failure> {
+pub fn read_all(files: &[String], reading: Reading) -> Result<Vec<Document>, Failure> {
     let mut all: Vec<Document> = Vec::new();
     let mut problems = Vec::new();
     for file in files {
         let read = read(file);
-        match read.and_then(|text| manifest::read(name_of(file), &text, strict_compat)) {
+        match read.and_then(|text| manifest::read(name_of(file), &text, reading)) {
             Ok(documents) => {
                 for document in documents {
                     let name = &document.experiment.name;
@@ -156,10 +160,10 @@ fn experiment(add: &args::Add) -> Result<Experiment, Failure> {
 }
 
 pub fn run(run: args::Run) -> Result<(), Failure> {
-    let strict_compat = run.fault.strict_compat.is_some();
     let format = run.output.output;
     let (experiments, device, place) = match run.name {
         None => {
+            let strict_compat = flags::of_files(&run.fault).map_err(Failure::usage)?;
             let experiments = read_with_notes(&run.files, strict_compat)?;
             (experiments, run.device.device, run.place)
         }
@@ -188,7 +192,7 @@ pub fn run(run: args::Run) -> Result<(), Failure> {
         let _ = say(format, effects.to_vec());
     };
     let flushed = engine::inside(&place, async |session| {
-        session.run(laying, began, |text| note(text)).await
+        session.run(laying, began, note).await
     })?;
     say_flushed(flushed);
     Ok(())

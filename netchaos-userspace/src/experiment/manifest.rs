@@ -22,18 +22,27 @@ pub struct Document {
     pub pods: Option<Pods>,
 }
 
+/// How manifests are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Each of them as if it asked for it, see [`Fault::strict_compat`].
+    pub strict_compat: bool,
+    /// Targets that are pods are kept in [`Document::pods`], for whoever can do without their
+    /// addresses. Otherwise they are refused, since only a cluster knows these.
+    pub keeps_pods: bool,
+}
+
 /// Reads all experiments of a YAML or JSON file: native manifests and Chaos Mesh's `NetworkChaos`,
-/// as documents of their own, as items of a list, or as those of a Kubernetes `List`. With
-/// `strict_compat` each of them is read as if it asked for it, see [`Fault::strict_compat`].
+/// as documents of their own, as items of a list, or as those of a Kubernetes `List`.
 ///
 /// # Errors
 /// Every problem of the file, with `file_name`, line and field, in the order of the text. A file
 /// without any experiment is one, too.
-pub fn read(file_name: &str, text: &str, strict_compat: bool) -> Result<Vec<Document>, Problems> {
+pub fn read(file_name: &str, text: &str, reading: Reading) -> Result<Vec<Document>, Problems> {
     let sink = Sink::new(file_name);
     let mut documents = Vec::new();
     for root in &yaml::parse(text, &sink) {
-        read_node(&Field::root(&sink, root), strict_compat, &mut documents);
+        read_node(&Field::root(&sink, root), reading, &mut documents);
     }
     if documents.is_empty() && sink.is_empty() {
         let invalid = Invalid::field("holds no experiment", Some(KINDS.to_owned()));
@@ -48,20 +57,20 @@ pub fn read(file_name: &str, text: &str, strict_compat: bool) -> Result<Vec<Docu
 const KINDS: &str = "apiVersion chaos-mesh.org/v1alpha1 with kind NetworkChaos, or apiVersion \
      netchaos/v1 with kind Experiment";
 
-fn read_node(node: &Field, strict_compat: bool, documents: &mut Vec<Document>) {
+fn read_node(node: &Field, reading: Reading, documents: &mut Vec<Document>) {
     if node.is_null() {
         return;
     }
     if node.is_sequence() {
         for item in node.items().unwrap_or_default() {
-            read_node(&item, strict_compat, documents);
+            read_node(&item, reading, documents);
         }
     } else if let Some(fields) = node.fields() {
-        read_document(&fields, strict_compat, documents);
+        read_document(&fields, reading, documents);
     }
 }
 
-fn read_document(fields: &Fields, strict_compat: bool, documents: &mut Vec<Document>) {
+fn read_document(fields: &Fields, reading: Reading, documents: &mut Vec<Document>) {
     let api_version = fields.require("apiVersion", KINDS);
     let kind = fields.require("kind", KINDS);
     let version_text = api_version.as_ref().and_then(Field::string);
@@ -72,16 +81,16 @@ fn read_document(fields: &Fields, strict_compat: bool, documents: &mut Vec<Docum
             // What `kubectl get -o yaml` prints.
             let items = fields.require("items", "a list of manifests");
             for item in items.and_then(|field| field.items()).unwrap_or_default() {
-                read_node(&item, strict_compat, documents);
+                read_node(&item, reading, documents);
             }
         }
         (_, Some(networkchaos::KIND)) | (Some(networkchaos::API_VERSION), None) => {
             expect(api_version.as_ref(), networkchaos::API_VERSION);
-            documents.extend(networkchaos::read(fields, strict_compat));
+            documents.extend(networkchaos::read(fields, reading));
         }
         (_, Some(native::KIND)) | (Some(native::API_VERSION), None) => {
             expect(api_version.as_ref(), native::API_VERSION);
-            documents.extend(native::read(fields, strict_compat));
+            documents.extend(native::read(fields, reading.strict_compat));
         }
         (Some(networkchaos::API_VERSION), _) => expect(kind.as_ref(), networkchaos::KIND),
         (Some(native::API_VERSION), _) => expect(kind.as_ref(), native::KIND),

@@ -22,7 +22,7 @@ use self::{
 };
 use super::{
     Direction, Experiment, Fault, Protocol, Rule, Targets,
-    manifest::{Document, read_targets},
+    manifest::{Document, Reading, read_targets},
     name::check_device,
     problem::Invalid,
     target::{ALL_TRAFFIC_IN_WORDS, Target, ZeroPort},
@@ -35,8 +35,9 @@ pub(super) const KIND: &str = "NetworkChaos";
 
 /// Reads a manifest whose `apiVersion` and `kind` have been read already. None if it has problems.
 ///
-/// Pods as targets are read and refused: without a cluster nobody knows their addresses.
-pub(super) fn read(fields: &Fields, strict_compat: bool) -> Option<Document> {
+/// Without a cluster nobody knows the addresses of pods: as targets they are refused unless the
+/// caller can do without.
+pub(super) fn read(fields: &Fields, reading: Reading) -> Option<Document> {
     let metadata = fields
         .require("metadata", "a mapping with the field name")
         .and_then(|field| field.fields())
@@ -53,9 +54,8 @@ pub(super) fn read(fields: &Fields, strict_compat: bool) -> Option<Document> {
         .as_ref()
         .map_or(Some(false), |metadata| metadata.all_traffic);
     let spec_fields = spec_fields?;
-    let spec = Spec::read(&spec_fields, all_traffic, strict_compat);
-    let has_pods = spec_fields.has("target");
-    if has_pods {
+    let spec = Spec::read(&spec_fields, all_traffic, reading.strict_compat);
+    if spec_fields.has("target") && !reading.keeps_pods {
         spec_fields.refuse_at(&["target"], pods_need_a_cluster());
     }
     let (metadata, spec) = (metadata?, spec?);

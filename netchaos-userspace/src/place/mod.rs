@@ -215,6 +215,8 @@ mod tests {
             is_up,
             is_loopback: name == "lo",
             is_layer3: false,
+            mtu: 1500,
+            gso_max_segs: 65535,
         }
     }
 

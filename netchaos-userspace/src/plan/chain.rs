@@ -92,8 +92,8 @@ pub fn loss(fault: &Fault) -> abi::Loss {
 /// Whether GSO packets have to be cut into the packets of the wire first.
 ///
 /// What counts packets then counts those. And a tbf that is the child of a netem gets nothing to
-/// cut: kernels before 6.13 (and the stable ones of that time) count its pieces as held by the
-/// netem for ever, until the limit lets nothing through.
+/// cut: kernels before December 2024 (6.12.6, 6.6.67, 6.1.121, 5.15.175, 5.10.232) take its pieces
+/// for packets that the netem holds for ever, until its limit lets nothing through (CVE-2024-56770).
 pub fn counts_segments(fault: &Fault) -> bool {
     let chances = fault.loss.is_some() || fault.duplicate.is_some() || fault.corrupt.is_some();
     let both = has_netem(fault) && fault.bandwidth.is_some();
@@ -198,13 +198,15 @@ fn netem(fault: &Fault) -> Netem {
         netem.loss = loss.percent.as_probability_u32();
         netem.loss_correlation = loss.correlation.as_probability_u32();
     }
-    netem.limit = match &fault.rate {
+    let waiting = match &fault.rate {
         Some(rate) => {
             netem.rate = rate.bytes_per_second();
-            limit_at(rate.bytes_per_second(), longest_delay(&netem))
+            let per_second = (netem.rate / SHORTEST_FRAME).clamp(1, PACKETS_PER_SECOND);
+            packets(per_second, longest_delay(&netem)) + u128::from(BOTTLENECK)
         }
-        None => limit(longest_delay(&netem)),
+        None => packets(PACKETS_PER_SECOND, longest_delay(&netem)) + u128::from(BURST),
     };
+    netem.limit = limit(waiting, fault.bandwidth.as_ref());
     netem
 }
 
@@ -248,23 +250,15 @@ fn tbf(bandwidth: &Bandwidth) -> Tbf {
 }
 
 /// netem drops what goes beyond its limit, and its default of 1000 packets turns every delay of a
-/// busy link into loss: so many packets come while the first one waits.
-fn limit(longest_delay: Duration) -> u32 {
-    bounded(packets(PACKETS_PER_SECOND, longest_delay) + u128::from(BURST))
+/// busy link into loss. Most kernels count what waits in its child too.
+fn limit(waiting: u128, child: Option<&Bandwidth>) -> u32 {
+    let in_child = child.map_or(0, |tbf| u64::from(tbf.limit) / SHORTEST_FRAME);
+    (waiting + u128::from(in_child)).min(u128::from(BUDGET / TRUESIZE)) as u32
 }
 
-/// The same on a link of so many bytes per second.
-fn limit_at(rate: u64, longest_delay: Duration) -> u32 {
-    let per_second = (rate / SHORTEST_FRAME).clamp(1, PACKETS_PER_SECOND);
-    bounded(packets(per_second, longest_delay) + u128::from(BOTTLENECK))
-}
-
+/// How many packets come while one waits.
 fn packets(per_second: u64, time: Duration) -> u128 {
     time.as_nanos() * u128::from(per_second) / 1_000_000_000
-}
-
-fn bounded(packets: u128) -> u32 {
-    packets.min(u128::from(BUDGET / TRUESIZE)) as u32
 }
 
 /// A table has no entry beyond [`LONGEST_TAIL`], and without one the jitter is the bound itself.

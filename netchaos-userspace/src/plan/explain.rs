@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::experiment::{
-    Chance, Delay, Direction, Distribution, Experiment, Fault, JitterOrder, Loss, Ports, Rule,
-    Targets, Vital, units::format_duration,
+    Chance, Delay, Direction, Distribution, Experiment, Fault, JitterOrder, Loss, Mode, Pods,
+    Ports, Rule, Selection, Selector, Targets, Vital, units::format_duration,
 };
 
 /// An experiment in words, a sentence each.
@@ -23,14 +23,50 @@ pub struct Explanation {
     pub differences: Vec<String>,
 }
 
-/// Explains an experiment on `device`.
-pub fn explain(experiment: &Experiment, device: &str) -> Explanation {
+/// Explains an experiment on `device`, which may be aimed at pods, too.
+pub fn explain(experiment: &Experiment, device: &str, pods: Option<&Pods>) -> Explanation {
+    let peers = pods.and_then(|pods| pods.target.as_ref());
+    let mut differences = differences(experiment);
+    if peers.is_some() && experiment.direction != Direction::To {
+        differences.push(
+            "Between pods Chaos Mesh makes `from` on the target's side, of what the target sends. \
+             Here the selected pods alone do it all, to the same packets when they come in; \
+             targetDevice has nothing to say."
+                .to_owned(),
+        );
+    }
     Explanation {
-        packets: packets(experiment, device),
+        packets: packets(experiment, device, peers),
         each: each(&experiment.fault),
         meaning: meaning(experiment),
-        differences: differences(experiment),
+        differences,
     }
+}
+
+/// The pods of a selection, in words.
+fn pods_in_words(selection: &Selection) -> String {
+    let Selector {
+        namespaces,
+        label_selectors,
+        ..
+    } = &selection.selector;
+    let how_many = match selection.mode {
+        Mode::One => "one of the pods".to_owned(),
+        Mode::All => "all pods".to_owned(),
+        Mode::Fixed(count) => format!("{count} of the pods"),
+        Mode::FixedPercent(percent) => format!("{percent}% of the pods"),
+        Mode::RandomMaxPercent(percent) => format!("at most {percent}% of the pods"),
+    };
+    let mut words = format!("{how_many} that target selects");
+    if !namespaces.is_empty() {
+        words.push_str(&format!(" in {}", listed(namespaces)));
+    }
+    let label = |(key, value): (&String, &String)| format!("{key}={value}");
+    let labels: Vec<String> = label_selectors.iter().map(label).collect();
+    if !labels.is_empty() {
+        words.push_str(&format!(" with {}", listed(&labels)));
+    }
+    words
 }
 
 /// Longer lists are counted.
@@ -44,7 +80,7 @@ fn listed<T: ToString>(all: &[T]) -> String {
     words.join(", ")
 }
 
-fn packets(experiment: &Experiment, device: &str) -> Vec<String> {
+fn packets(experiment: &Experiment, device: &str, peers: Option<&Selection>) -> Vec<String> {
     let Rule {
         protocols,
         ports,
@@ -56,10 +92,13 @@ fn packets(experiment: &Experiment, device: &str) -> Vec<String> {
     } else {
         format!("Packets of {}", listed(protocols))
     };
-    let whom = match &experiment.targets {
-        Targets::AllTraffic => "anybody".to_owned(),
-        Targets::List(list) => listed(list),
-    };
+    let mut whom: Vec<String> = peers.map(pods_in_words).into_iter().collect();
+    match &experiment.targets {
+        Targets::AllTraffic => whom.push("anybody".to_owned()),
+        Targets::List(list) if list.is_empty() => {}
+        Targets::List(list) => whom.push(listed(list)),
+    }
+    let whom = whom.join(" and ");
     let mut all = Vec::new();
     for (direction, verb, hook) in [
         (Direction::To, "to", "leave through"),
@@ -211,18 +250,7 @@ fn delayed(delay: &Delay) -> String {
         JitterOrder::Keep => "the order is kept, so a late packet holds up those behind it",
         JitterOrder::Reorder => "one with less may overtake one with more",
     };
-    let correlation = if delay.correlation.is_zero() {
-        String::new()
-    } else {
-        // The variance of first-order smoothing, a(n) = r a(n-1) + (1-r) x(n).
-        let r = delay.correlation.get() / 100.0;
-        let narrower = ((1.0 - r) / (1.0 + r)).sqrt() * 100.0;
-        format!(
-            "; with correlation {} netem's jitter is {narrower:.0}% as wide as that",
-            delay.correlation
-        )
-    };
-    format!("It is delayed by {spread}; {order}{correlation}.")
+    format!("It is delayed by {spread}; {order}.")
 }
 
 /// The longest latency that the sentences below count with.

@@ -61,6 +61,8 @@ pub struct Options {
     pub bytes: usize,
     /// Where they come from; none leaves it to the kernel.
     pub source: Option<SocketAddr>,
+    /// How often each may come, so that nobody stops listening before.
+    pub copies: u64,
 }
 
 impl Options {
@@ -75,6 +77,7 @@ impl Options {
             cpu: 0,
             bytes: SHORTEST,
             source: None,
+            copies: 1,
         }
     }
 }
@@ -97,6 +100,7 @@ struct Arrival {
 
 /// A flow on its way: a thread sends, another receives.
 pub struct Flow {
+    copies: u64,
     sink: Sink,
     stop: Arc<AtomicBool>,
     sender: JoinHandle<Vec<u64>>,
@@ -158,6 +162,7 @@ impl Flow {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         Self {
+            copies: options.copies,
             sink,
             stop,
             sender: sender.start(move || send(to, options, &stopped)),
@@ -169,14 +174,16 @@ impl Flow {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until all is sent, and then until all has arrived or nothing has for `patience`.
+    /// Waits until all is sent, and then until all has arrived, each as often as it may, or nothing
+    /// has for `patience`.
     ///
     /// # Panics
     /// When something could not be sent.
     #[track_caller]
     pub fn finish(self, patience: Duration) -> Flowed {
         let sent = self.sender.join().expect("everything can be sent");
-        let arrived = self.sink.finish(sent.len() as u64, patience);
+        let expected = sent.len() as u64 * self.copies;
+        let arrived = self.sink.finish(expected, patience);
         Flowed { sent, arrived }
     }
 }

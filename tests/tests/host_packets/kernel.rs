@@ -1,41 +1,36 @@
-//! The classifier with maps that hold what some rules say, run on frames.
+//! The classifier with maps that hold what some rules say, run on frames lap by lap.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use aya::{TestRun as _, TestRunOptions, programs::SchedClassifier};
 use netchaos::{
-    experiment::Experiment,
+    experiment::{Delay, Direction, Experiment, Fault, Ports, Rule as Conditions, Targets, Vital},
     kernel::bpf::{Capacity, Classifier, Entry as _},
-    plan::{self, Laid},
+    plan::{Laid, Tables},
 };
-use netchaos_common::abi::{Commit, SLOTS, Steer};
-use serde_json::json;
+use netchaos_common::abi::{Commit, Loss, Mark, SLOTS, Steer};
 
-use super::reference::{Rule, Target};
+use super::{
+    reference::{self, Hits, Rule, Stop, Target, Way},
+    trampoline::{Done, Fields, Trampoline},
+};
 
 /// include/uapi/linux/pkt_cls.h.
-const TC_ACT_UNSPEC: u32 = u32::MAX;
-const TC_ACT_REDIRECT: u32 = 7;
+const TC_ACT_UNSPEC: i32 = -1;
+const TC_ACT_SHOT: i32 = 2;
+const TC_ACT_REDIRECT: i32 = 7;
 /// Loopback: there in every namespace.
 const IFINDEX: u32 = 1;
-/// A priority that a sender may have set.
-const PRIORITY: u32 = 5;
-/// Where `struct __sk_buff` has its priority, and more than its length in any kernel.
-const PRIORITY_AT: usize = 32;
-const CONTEXT: usize = 512;
-
-/// What the program did with a frame.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Untouched,
-    /// Sent into the band of this slot.
-    Steered(u32),
-}
+/// A priority that a sender may have set, which is its own code in the mark.
+pub const PRIORITY: u32 = 5;
 
 /// The classifier with the maps of some rules, the slot of each being its place in the list.
 pub struct Kernel {
     pub classifier: Classifier,
     pub commit: Commit,
+    egress: Trampoline,
+    ingress: Trampoline,
+    back: Trampoline,
+    slots: usize,
 }
 
 impl Kernel {
@@ -45,132 +40,293 @@ impl Kernel {
             .enumerate()
             .map(|(slot, rule)| laid(slot, rule))
             .collect();
-        let tables = plan::desired(&laid).tables;
+        let tables = Tables::of(laid.iter());
         let capacity = Capacity {
             hosts: 4096,
             prefixes: 4096,
             chunks: 1,
+            ports: tables.need_ports(),
         };
-        let classifier = Classifier::load(&capacity).expect("root can load the classifier");
-        let commit = Commit {
-            live: u64::MAX,
-            all: tables.all,
-            lookups: tables.lookups(),
-            reserved: 0,
+        let mut classifier = Classifier::load(&capacity).expect("root can load the classifier");
+        let programs = &mut classifier.programs;
+        let (egress, ingress, back) = (
+            Trampoline::to(programs.egress().expect("it is loaded")),
+            Trampoline::to(programs.ingress().expect("it is loaded")),
+            Trampoline::to(programs.back().expect("it is loaded")),
+        );
+        let live = |way| {
+            let slots = rules.iter().enumerate();
+            let bits = slots.filter(|(_, rule)| rule.ways.contains(&way));
+            bits.fold(0, |live, (slot, _)| live | 1 << slot)
         };
-        let mut kernel = Self { classifier, commit };
-        let maps = &mut kernel.classifier.maps;
+        let mut kernel = Self {
+            classifier,
+            commit: Commit {
+                out: live(Way::Out),
+                into: live(Way::In),
+                all: tables.all,
+                limited: tables.limited,
+                vital: tables.vital,
+                lookups: tables.lookups(),
+                reserved: 0,
+            },
+            egress,
+            ingress,
+            back,
+            slots: rules.len(),
+        };
+        kernel.fill(&tables);
+        for (slot, rule) in rules.iter().enumerate() {
+            kernel.set_steer(slot, steer(slot, rule.fault));
+        }
+        kernel.put_in_force(0, kernel.commit);
+        kernel
+    }
+
+    fn fill(&mut self, tables: &Tables) {
+        let maps = &mut self.classifier.maps;
         for (key, wants) in &tables.hosts {
             maps.put_host(key, wants).unwrap();
         }
         for (key, wants) in &tables.prefixes {
             maps.put_prefix(key, wants).unwrap();
         }
-        for slot in 0..SLOTS as u32 {
-            maps.steers.write(slot, steer(slot, 0)).unwrap();
+        for (port, slots) in &tables.remote {
+            maps.put_remote_port(*port, *slots).unwrap();
         }
-        kernel.set_live(u64::MAX);
-        kernel
+        for (port, slots) in &tables.local {
+            maps.put_local_port(*port, *slots).unwrap();
+        }
+        for (number, slots) in &tables.protocols {
+            maps.put_protocol(*number, *slots).unwrap();
+        }
     }
 
-    pub fn set_live(&mut self, live: u64) {
-        let commit = Commit {
-            live,
-            ..self.commit
+    /// Of the first of the two commits.
+    pub fn set_steer(&mut self, slot: usize, steer: Steer) {
+        let maps = &mut self.classifier.maps;
+        maps.steers.write(slot as u32, steer).unwrap();
+    }
+
+    pub fn put_in_force(&mut self, number: u32, commit: Commit) {
+        let maps = &mut self.classifier.maps;
+        maps.commits.write(number, commit).unwrap();
+        maps.current.write(0, number).unwrap();
+    }
+
+    /// The way of a frame through the programs, from its device to its end.
+    pub fn walk(&self, frame: &[u8], way: Way, gso_segments: u32) -> Vec<Stop> {
+        let mut gso = gso_segments;
+        let fields = Fields {
+            tc_index: 0,
+            priority: PRIORITY,
+            gso_segments: gso,
+            gso_size: gso.min(1) * 1448,
         };
-        self.classifier.maps.commits.write(0, commit).unwrap();
-    }
-
-    pub fn run(&mut self, frame: &[u8]) -> Outcome {
-        let program = self.classifier.programs.egress();
-        run(program.expect("it is loaded"), frame)
-    }
-
-    /// Every slot that wants the frame, found by asking for each alone.
-    pub fn wanting(&mut self, rules: usize, frames: &[Vec<u8>]) -> Vec<Vec<usize>> {
-        let mut wanting = vec![Vec::new(); frames.len()];
-        for slot in 0..rules {
-            self.set_live(1 << slot);
-            for (frame, wanting) in frames.iter().zip(&mut wanting) {
-                match self.run(frame) {
-                    Outcome::Untouched => {}
-                    Outcome::Steered(by) if by as usize == slot => wanting.push(slot),
-                    Outcome::Steered(by) => panic!("{by} is not live: {frame:02x?}"),
-                }
+        let at_device = match way {
+            Way::Out => &self.egress,
+            Way::In => &self.ingress,
+        };
+        let mut done = at_device.run(frame, fields);
+        if done.verdict == TC_ACT_UNSPEC {
+            assert_eq!(done.priority, PRIORITY, "of an untouched packet");
+            return vec![Stop::Passes];
+        }
+        let mut stops = Vec::new();
+        loop {
+            let Some(stop) = self.stop(done) else {
+                stops.push(end(done, way, stops.is_empty()));
+                return stops;
+            };
+            let (slot, is_cut) = match stop {
+                Stop::Cut(slot) => (slot, true),
+                Stop::Lap(slot) => (slot, false),
+                Stop::Dropped | Stop::Passes => unreachable!("these are no laps"),
+            };
+            stops.push(stop);
+            assert!(
+                stops.len() <= 2 * SLOTS,
+                "a packet that never ends: {stops:?}"
+            );
+            let mut mark = Mark::new(way == Way::In, slot as u32, PRIORITY);
+            if is_cut {
+                mark = mark.segmenting();
+                gso = 0;
             }
+            done = self.back.run(
+                frame,
+                Fields {
+                    tc_index: mark.0,
+                    priority: done.priority,
+                    gso_segments: gso,
+                    gso_size: gso.min(1) * 1448,
+                },
+            );
         }
-        wanting
+    }
+
+    /// The lap that a packet is sent on.
+    fn stop(&self, done: Done) -> Option<Stop> {
+        if done.verdict != TC_ACT_REDIRECT {
+            return None;
+        }
+        (0..self.slots).find_map(|slot| match done.priority {
+            priority if priority == class(slot) => Some(Stop::Lap(slot)),
+            // Every slot has a pair of its own here, so that its clean class says which one it is.
+            priority if priority == class(slot) & 0xffff_0000 | 1 => Some(Stop::Cut(slot)),
+            _ => None,
+        })
+    }
+
+    /// A packet with this mark as the device's program at `way` sees it.
+    pub fn run_at_device(&self, frame: &[u8], way: Way, tc_index: u16, priority: u32) -> Done {
+        let fields = Fields {
+            tc_index,
+            priority,
+            ..Fields::default()
+        };
+        match way {
+            Way::Out => self.egress.run(frame, fields),
+            Way::In => self.ingress.run(frame, fields),
+        }
+    }
+
+    /// What each slot has hit.
+    pub fn hits(&self, way: Way) -> Vec<Hits> {
+        let hits = |slot| {
+            let counter = self.classifier.maps.counter(slot as u32, way == Way::In);
+            let counter = counter.unwrap();
+            Hits {
+                packets: counter.packets,
+                bytes: counter.bytes,
+                segments: counter.segments,
+                dropped: counter.dropped,
+            }
+        };
+        (0..self.slots).map(hits).collect()
     }
 }
 
-const fn class(slot: u32) -> u32 {
-    0x4e43_0100 + slot
+/// What becomes of a packet that is sent on no lap any more.
+fn end(done: Done, way: Way, at_device: bool) -> Stop {
+    match (done.verdict, way, at_device) {
+        // To ncB, which drops what has no mark.
+        (TC_ACT_REDIRECT, Way::Out, true) => {
+            assert_eq!(done.priority, PRIORITY, "of a packet that is dropped");
+            Stop::Dropped
+        }
+        (TC_ACT_SHOT, Way::In, true) | (TC_ACT_SHOT, _, false) => Stop::Dropped,
+        (TC_ACT_REDIRECT, _, false) => {
+            assert_eq!(done.priority, PRIORITY, "of a packet that goes home");
+            Stop::Passes
+        }
+        other => panic!("verdict and way {other:?}, {done:?}"),
+    }
 }
 
-pub const fn steer(slot: u32, ends: u64) -> Steer {
+const fn class(slot: usize) -> u32 {
+    (0x4e43 + slot as u32) << 16 | 2
+}
+
+pub fn steer(slot: usize, fault: reference::Fault) -> Steer {
+    let mut flags = 0;
+    if fault.has_band {
+        flags |= Steer::BAND;
+    }
+    if fault.cuts {
+        flags |= Steer::SEGMENT;
+    }
     Steer {
-        ends,
+        ends: 0,
         classid: class(slot),
-        ifindex: IFINDEX,
-    }
-}
-
-fn run(program: &SchedClassifier, frame: &[u8]) -> Outcome {
-    let mut context = [0; CONTEXT];
-    context[PRIORITY_AT..PRIORITY_AT + 4].copy_from_slice(&PRIORITY.to_ne_bytes());
-    let mut context_out = [0; CONTEXT];
-    let mut frame_out = vec![0; frame.len()];
-    let result = program.test_run(TestRunOptions {
-        data_in: Some(frame),
-        data_out: Some(&mut frame_out),
-        ctx_in: Some(&context),
-        ctx_out: Some(&mut context_out),
-        ..TestRunOptions::new()
-    });
-    let result = result.unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
-    assert_eq!(frame_out, frame, "a packet's bytes were changed");
-    assert_eq!(result.data_size_out as usize, frame.len());
-    let priority = context_out[PRIORITY_AT..PRIORITY_AT + 4].try_into();
-    let priority = u32::from_ne_bytes(priority.expect("four bytes"));
-    match result.return_value {
-        TC_ACT_UNSPEC => {
-            assert_eq!(priority, PRIORITY, "the priority of an untouched packet");
-            Outcome::Untouched
-        }
-        TC_ACT_REDIRECT => Outcome::Steered(priority - class(0)),
-        other => panic!("verdict {other} for {frame:02x?}"),
+        upper: IFINDEX,
+        lower: IFINDEX,
+        flags,
+        loss: Loss {
+            good: if fault.loses { u32::MAX } else { 0 },
+            ..Loss::default()
+        },
     }
 }
 
 fn laid(slot: usize, rule: &Rule) -> Laid {
-    let text = |targets: &[Target]| -> Vec<String> {
-        let text = |target: &Target| match (target.port, target.address) {
-            (None, address) => format!("{address}/{}", target.length),
-            (Some(port), IpAddr::V4(address)) => format!("{address}/{}:{port}", target.length),
-            (Some(port), IpAddr::V6(address)) => format!("[{address}/{}]:{port}", target.length),
-        };
-        targets.iter().map(text).collect()
+    let direction = match rule.ways.as_slice() {
+        [Way::In] => Direction::From,
+        [Way::Out] => Direction::To,
+        _ => Direction::Both,
     };
-    let mut experiment = json!({
-        "apiVersion": "netchaos/v1",
-        "kind": "Experiment",
-        "name": format!("e{slot}"),
-        "fault": { "delay": { "latency": "1ms" } },
-        "except": text(&rule.except),
-    });
-    match &rule.to {
-        Some(targets) => experiment["to"] = json!(text(targets)),
-        None => experiment["allTraffic"] = json!(true),
-    }
-    let experiment: Experiment = serde_json::from_value(experiment).expect("a sound experiment");
     Laid {
         slot: slot as u8,
         going: false,
         created: 0,
-        pair: 0,
+        pair: slot as u8,
         band: 2,
         ends: None,
-        experiment,
+        experiment: Experiment {
+            name: format!("e{slot}"),
+            namespace: None,
+            device: None,
+            direction,
+            fault: Fault {
+                delay: Some(Delay {
+                    latency: Duration::from_millis(1),
+                    ..Delay::default()
+                }),
+                ..Fault::default()
+            },
+            targets: match &rule.to {
+                Some(targets) => Targets::List(targets.iter().map(target).collect()),
+                None => Targets::AllTraffic,
+            },
+            except: rule.except.iter().map(target).collect(),
+            rule: conditions(rule),
+            duration: None,
+            paused: false,
+        },
         addresses: BTreeMap::new(),
     }
+}
+
+fn conditions(rule: &Rule) -> Conditions {
+    let protocols = rule.protocols.iter();
+    let include = rule.include.iter().map(|vital| match vital {
+        reference::Vital::AddressResolution => Vital::Arp,
+        reference::Vital::NeighbourDiscovery => Vital::Nd,
+        reference::Vital::Dhcp => Vital::Dhcp,
+    });
+    Conditions {
+        protocols: protocols
+            .map(|number| number.to_string().parse().unwrap())
+            .collect(),
+        ports: ports(&rule.ports),
+        local_ports: ports(&rule.local_ports),
+        include: include.collect(),
+    }
+}
+
+fn ports(list: &[u16]) -> Ports {
+    if list.is_empty() {
+        return Ports::default();
+    }
+    list_of(list).parse().unwrap()
+}
+
+fn list_of(ports: &[u16]) -> String {
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    ports.join(",")
+}
+
+fn target(target: &Target) -> netchaos::experiment::Target {
+    let Target {
+        address,
+        length,
+        ports,
+    } = target;
+    let text = match (ports.as_slice(), address) {
+        ([], _) => format!("{address}/{length}"),
+        (ports, IpAddr::V4(_)) => format!("{address}/{length}:{}", list_of(ports)),
+        (ports, IpAddr::V6(_)) => format!("[{address}/{length}]:{}", list_of(ports)),
+    };
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text}: {error:?}"))
 }

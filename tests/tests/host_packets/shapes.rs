@@ -44,7 +44,7 @@ fn sound_frame(random: &mut Random, subjects: &Subjects) -> Vec<u8> {
     }
     if random.once_in(20) {
         // ARP, LLDP, or whatever.
-        let other = random.pick(&[[0x08, 0x06], [0x88, 0xcc], [0x12, 0x34]]);
+        let other = random.pick(&[[0x08, 0x06], [0x08, 0x06], [0x88, 0xcc], [0x12, 0x34]]);
         frame.extend(other);
         frame.extend(random.bytes(60));
         return frame;
@@ -79,7 +79,11 @@ fn ipv4(random: &mut Random, subjects: &Subjects, destination: [u8; 4]) -> Vec<u
     packet.extend(random.bytes(4));
     packet.extend(fragment);
     packet.extend([64, protocol]);
-    packet.extend(random.bytes(6));
+    packet.extend(random.bytes(2));
+    packet.extend(match random.pick(&subjects.addresses) {
+        IpAddr::V4(source) => source.octets(),
+        IpAddr::V6(_) => [192, 0, 2, 7],
+    });
     packet.extend(destination);
     let options = usize::from(words).saturating_sub(5) * 4;
     packet.extend(random.bytes(options));
@@ -95,7 +99,10 @@ fn ipv6(random: &mut Random, subjects: &Subjects, destination: [u8; 16]) -> Vec<
     packet.extend(random.bytes(5));
     packet.push(kinds.first().copied().unwrap_or(protocol));
     packet.push(64);
-    packet.extend(random.bytes(16));
+    packet.extend(match random.pick(&subjects.addresses) {
+        IpAddr::V4(source) => source.to_ipv6_mapped().octets(),
+        IpAddr::V6(source) => source.octets(),
+    });
     packet.extend(destination);
     for (place, kind) in kinds.iter().enumerate() {
         let next = kinds.get(place + 1).copied().unwrap_or(protocol);

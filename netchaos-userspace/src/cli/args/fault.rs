@@ -6,7 +6,7 @@ use clap::Args;
 ///
 /// A flag that a part of a fault begins with also takes `none`, so that `change` can take the part
 /// away again.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Fault (--delay, --loss and the like also take none)")]
 pub struct Fault {
     /// Delay every packet, such as 50ms
@@ -28,7 +28,7 @@ pub struct Fault {
     /// Let so many packets go at once, past those that are delayed
     #[arg(long, value_name = "PERCENT")]
     pub reorder: Option<String>,
-    /// How likely the next packet meets the fate of the last one
+    /// How likely the next packet meets the fate of the last one, as netem has it: changes the share
     #[arg(long, value_name = "PERCENT")]
     pub reorder_correlation: Option<String>,
     /// Let only every N-th packet go at once, and those by chance [default: 1]
@@ -47,13 +47,13 @@ pub struct Fault {
     /// Send so many packets twice
     #[arg(long, value_name = "PERCENT")]
     pub duplicate: Option<String>,
-    /// How likely the next packet meets the fate of the last one
+    /// Not used but for --strict-compat, since it would change the share
     #[arg(long, value_name = "PERCENT")]
     pub duplicate_correlation: Option<String>,
     /// Flip a bit in so many packets
     #[arg(long, value_name = "PERCENT")]
     pub corrupt: Option<String>,
-    /// How likely the next packet meets the fate of the last one
+    /// Not used but for --strict-compat, since it would change the share
     #[arg(long, value_name = "PERCENT")]
     pub corrupt_correlation: Option<String>,
     /// A link of this speed, such as 10mbit: each packet takes the time of its bytes

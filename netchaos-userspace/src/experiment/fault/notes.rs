@@ -27,9 +27,12 @@ impl Fault {
         {
             notes.push("loss never leaves the bad state, since it recovers with 0%".into());
         }
-        let reorder = self.reorder.as_ref();
+        if let Some(reorder) = &self.reorder
+            && !reorder.correlation.is_zero()
+        {
+            notes.push(note_of_netem("reorder", reorder.correlation));
+        }
         for (name, correlation) in [
-            ("reorder", reorder.map(|reorder| reorder.correlation)),
             ("duplicate", self.duplicate.as_ref().map(correlation_of)),
             ("corrupt", self.corrupt.as_ref().map(correlation_of)),
         ] {

@@ -222,7 +222,7 @@ fn what_becomes_of_correlation_is_noted() {
     let notes = fault(false).notes();
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(
-        notes[0].starts_with("correlation 20% of reorder is not passed on"),
+        notes[0].starts_with("correlation 20% of reorder goes to netem"),
         "{notes:?}"
     );
     assert!(

@@ -11,7 +11,7 @@ mod fault;
 
 fn read(fields: &str) -> Result<Experiment, String> {
     let text = format!("apiVersion: netchaos/v1\nkind: Experiment\n{fields}");
-    match manifest::read("f", &text, false) {
+    match manifest::read("f", &text, Default::default()) {
         Ok(documents) => Ok(documents[0].experiment.clone()),
         Err(problems) => Err(problems.to_string()),
     }
@@ -313,7 +313,7 @@ proptest! {
         prop_assert_eq!(&serde_json::from_str::<Experiment>(&json).unwrap(), &experiment);
         let yaml = serde_saphyr::to_string(&experiment).unwrap();
         for text in [json, yaml] {
-            let documents = manifest::read("f", &text, false);
+            let documents = manifest::read("f", &text, Default::default());
             prop_assert!(documents.is_ok(), "{text}: {}", documents.unwrap_err());
             prop_assert_eq!(&documents.unwrap()[0].experiment, &experiment, "{}", text);
         }

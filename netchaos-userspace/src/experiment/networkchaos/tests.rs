@@ -53,14 +53,17 @@ fn read(changes: &[(&str, &str)]) -> Result<Document, String> {
 }
 
 fn read_text(text: &str) -> Result<Document, String> {
-    one_document(manifest::read("f", text, false))
+    one_document(manifest::read("f", text, Default::default()))
 }
 
 fn read_strictly(changes: &[(&str, &str)]) -> Result<Document, String> {
     one_document(manifest::read(
         "f",
         &manifest("name: a", &spec(changes)),
-        true,
+        manifest::Reading {
+            strict_compat: true,
+            ..Default::default()
+        },
     ))
 }
 

@@ -165,8 +165,8 @@ impl Netlink {
     }
 
     /// Sets how many segments a GSO packet may have; with 1 the stack cuts each one into the packets
-    /// of the wire, behind the device's qdiscs. A macvlan takes the number of its lower device when
-    /// it is made, and again when that one's features change, so each of them has to be told.
+    /// of the wire, behind the device's qdiscs. Before Linux 5.19 a macvlan that is made takes the
+    /// number of its lower device, and later takes it again whenever that one's features change.
     ///
     /// # Errors
     /// The kernel's refusal.

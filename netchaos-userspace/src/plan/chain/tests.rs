@@ -93,8 +93,8 @@ fn every_fault_of_netem_is_in_it() {
             gap: 5,
             rate: 1_000_000,
             seed: Some(7),
-            // 54 ms of 16,666 packets a second.
-            limit: 1899,
+            // 54 ms of 16,666 packets a second, 1000, and 100,000 bytes of tbf's.
+            limit: 899 + 1000 + 1666,
             ..Netem::default()
         }),
         tbf: Some(Tbf {
@@ -321,7 +321,8 @@ fn the_longest_wait_is_the_delay_and_what_the_queues_hold() {
     };
     assert_eq!(longest_wait(&fault), 1514 * MS);
     fault.bandwidth = Some(bandwidth());
-    assert_eq!(longest_wait(&fault), 1614 * MS);
+    let more = 1666 * 1514 * MS / 1000;
+    assert_eq!(longest_wait(&fault), 1614 * MS + more);
 }
 
 #[test]

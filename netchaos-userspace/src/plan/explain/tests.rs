@@ -1,10 +1,10 @@
 use super::*;
-use crate::experiment::manifest;
+use crate::experiment::manifest::{self, Reading};
 
 fn explained(body: &str) -> Explanation {
     let text = format!("apiVersion: netchaos/v1\nkind: Experiment\nname: a\n{body}\n");
-    let documents = manifest::read("f", &text).unwrap();
-    explain(&documents[0].experiment, "eth0")
+    let documents = manifest::read("f", &text, Default::default()).unwrap();
+    explain(&documents[0].experiment, "eth0", None)
 }
 
 #[test]
@@ -51,4 +51,27 @@ fn all_traffic_names_what_is_spared() {
         "ARP, IPv6 neighbour discovery, DHCP pass untouched."
     );
     assert!(said.meaning[0].contains("hangs"));
+}
+
+#[test]
+fn pods_as_targets_are_met_on_the_selected_side() {
+    let text = "apiVersion: chaos-mesh.org/v1alpha1\nkind: NetworkChaos\nmetadata: {name: a}\n\
+                spec:\n  action: delay\n  mode: all\n  selector: {namespaces: [shop]}\n  \
+                direction: both\n  delay: {latency: 50ms}\n  target:\n    mode: all\n    selector: \
+                {namespaces: [shop], labelSelectors: {app: db}}\n";
+    assert!(manifest::read("f", text, Reading::default()).is_err());
+    let reading = Reading {
+        keeps_pods: true,
+        ..Reading::default()
+    };
+    let documents = manifest::read("f", text, reading).unwrap();
+    let document = &documents[0];
+    let said = explain(&document.experiment, "eth0", document.pods.as_ref());
+    let whom = "all pods that target selects in shop with app=db";
+    assert!(
+        said.packets[0].contains(&format!("Packets to {whom}")),
+        "{said:?}"
+    );
+    assert!(said.packets[1].contains(&format!("Packets from {whom}")));
+    assert!(said.differences.last().unwrap().contains("targetDevice"));
 }

@@ -5,7 +5,8 @@ use crate::{
     plan::Laid,
 };
 
-/// Keys that a device's targets may need: half a gigabyte of map entries.
+/// Keys that a device's targets may need: some 130 MB of the kernel's memory (kernel/bpf/hashtab.c,
+/// `htab_elem_value` and the buckets).
 pub const MOST_KEYS: u64 = 1 << 20;
 
 /// More targets than the maps have room for.

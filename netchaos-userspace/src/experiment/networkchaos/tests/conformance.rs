@@ -46,7 +46,7 @@ const MAPPINGS: [(&str, &[(&str, &str)]); 12] = [
 fn known() -> BTreeSet<String> {
     let mut known = BTreeSet::new();
     let mut learn = |path: &str, text: &str| {
-        let problems = manifest::read("f", text, false).unwrap_err();
+        let problems = manifest::read("f", text, Default::default()).unwrap_err();
         let unknown = |problem: &&Problem| problem.field.ends_with("zzz");
         let found: Vec<&Problem> = problems.0.iter().filter(unknown).collect();
         assert_eq!(found.len(), 1, "{path}: {problems}");

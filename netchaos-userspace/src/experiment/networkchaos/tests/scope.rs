@@ -230,7 +230,7 @@ fn pods_as_targets_are_kept_for_who_knows_them() {
     let sink = Sink::new("f");
     let nodes = yaml::parse(&text, &sink);
     let fields = Field::root(&sink, &nodes[0]).fields().unwrap();
-    let document = super::super::read(&fields, false).unwrap();
+    let document = super::super::read(&fields, Default::default()).unwrap();
     assert_eq!(document.experiment.direction, Direction::Both);
     assert_eq!(document.experiment.targets, Targets::List(Vec::new()));
     let pods = document.pods.unwrap();
