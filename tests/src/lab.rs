@@ -9,16 +9,20 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use crate::{
     command::{Done, words},
+    counted::Counted,
     netchaos::{netchaos, netchaos_with_input, start_netchaos},
     netns::Netns,
-    probe::{EchoServer, RoundTrips, TcpServer, assert_delayed, assert_prompt, udp_round_trips},
+    probe::{
+        EchoServer, RoundTrips, TcpServer, assert_delayed, assert_delays, assert_prompt,
+        udp_round_trips,
+    },
     requires::{DELAY, Need, can_run},
     snapshot::Snapshot,
 };
@@ -29,6 +33,10 @@ pub const PORT: u16 = 7001;
 pub const PORTS: u16 = 18;
 /// The device that faults are put on.
 pub const DEVICE: &str = "eth0";
+/// The client's addresses.
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// As [`CLIENT`].
+pub const CLIENT6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 /// Round trips without a fault stay below this in the median, on an emulated processor too.
 pub const PROMPT: Duration = Duration::from_millis(40);
 
@@ -78,7 +86,16 @@ impl Lab {
     /// When the test fails, or cannot run where it must, or leaves something behind.
     #[track_caller]
     pub fn test(more: &[Need], test: impl FnOnce(&mut Self)) {
-        if !can_run(&[DELAY, more].concat()) {
+        Self::test_with(&[DELAY, more].concat(), test);
+    }
+
+    /// As [`Self::test`], for a test that needs no more than this.
+    ///
+    /// # Panics
+    /// As [`Self::test`].
+    #[track_caller]
+    pub fn test_with(needs: &[Need], test: impl FnOnce(&mut Self)) {
+        if !can_run(needs) {
             return;
         }
         let mut lab = Self::new();
@@ -167,6 +184,25 @@ impl Lab {
     #[track_caller]
     pub fn assert_prompt(&self, to: &str) {
         assert_prompt(to, || self.round_trips(to, 9));
+    }
+
+    /// Asserts how many milliseconds longer round trips take than without a fault, by ways as
+    /// [`assert_delays`] reads them: `10.77.0.3:7002`, `tcp fd77::3`, `ping 10.77.0.3` and so on.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[track_caller]
+    pub fn assert_delays(&self, what: &str, expected: &[(impl AsRef<str> + Sync, u64)]) {
+        self.client.run(|| assert_delays(what, expected));
+    }
+
+    /// What an experiment has counted, as `show` tells it.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn counted(&self, name: &str) -> Counted {
+        Counted::of(&self.netchaos(&format!("show {name} -o json")).ok().json())
     }
 
     /// Puts a file into `/etc/netns/CLIENT/`, where named namespaces have their own `/etc`.

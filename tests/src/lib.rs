@@ -6,10 +6,14 @@
 //! trouble, since a rig that does not stand is a failed test.
 
 pub mod command;
+pub mod counted;
+pub mod directions;
 pub mod lab;
 pub mod name_server;
 pub mod netchaos;
 pub mod netns;
 pub mod probe;
+pub mod random;
 pub mod requires;
 pub mod snapshot;
+pub mod statistics;

@@ -73,6 +73,21 @@ pub fn can_run(needs: &[Need]) -> bool {
     let Some(why) = reason_against(needs) else {
         return true;
     };
+    not_run(&why);
+    false
+}
+
+/// Whether the calling test, which is about what happens without these, can run here. If not, that
+/// has been said as [`can_run`] says it.
+pub fn can_run_without(needs: &[Need]) -> bool {
+    if reason_against(needs).is_some() {
+        return true;
+    }
+    not_run("the kernel lacks nothing");
+    false
+}
+
+fn not_run(why: &str) {
     // The harness calls a test's thread by the test's name.
     let thread = thread::current();
     let test = thread.name().expect("a test's thread has a name");
@@ -80,7 +95,6 @@ pub fn can_run(needs: &[Need]) -> bool {
     assert_ne!(host.trim(), VM, "{test} must run in this VM: {why}");
     // Not eprintln!, which the test harness swallows when a test passes.
     writeln!(std::io::stderr(), "NOT RUN: {test}: {why}").expect("stderr is open");
-    false
 }
 
 /// Major and minor number of the running kernel's version.

@@ -9,9 +9,9 @@ use std::{
 use netchaos_tests::{
     lab::{DEVICE, Lab, PORT, ms, peer},
     probe::{
-        Flow, Options, RoundTrips, arp_round_trips, assert_delayed, assert_prompt, class_packets,
-        device, filter_packets, neighbour_discovery_round_trips, netem_queue, ping_round_trips,
-        tcp_connects, tcp_transfer, udp, udp_round_trips,
+        Flow, Options, RoundTrips, arp_round_trips, assert_delayed, assert_prompt, assert_silent,
+        class_packets, device, filter_packets, neighbour_discovery_round_trips, netem_queue,
+        ping_round_trips, tcp_connects, tcp_transfer, udp, udp_round_trips,
     },
     requires::{DELAY, Need, can_run},
     snapshot::Snapshot,
@@ -139,6 +139,52 @@ fn a_flow_tells_delay_loss_order_and_queue() {
         .tc("qdisc change dev eth0 root netem loss 0% duplicate 20%");
     let double = flow(500, Some(2000)).finish(ms(1000));
     assert!(fails(|| double.assert_whole("duplicate")));
+}
+
+#[test]
+fn a_table_of_ways_tells_what_is_early_late_or_lost() {
+    let Some(lab) = lab(&[]) else {
+        return;
+    };
+    let all = |delay| {
+        let mut ways = [
+            "10.77.0.3:7002",
+            "fd77::3",
+            "10.77.0.4 from 5001",
+            "tcp fd77::4",
+        ]
+        .map(|way| (way, delay))
+        .to_vec();
+        ways.extend([("ping 10.77.0.5", delay), ("arp 10.77.0.6", delay)]);
+        ways.push(("nd fd77::6", delay));
+        ways
+    };
+    lab.assert_delays("clean", &all(0));
+    lab.client.tc("qdisc add dev eth0 root netem delay 100ms");
+    lab.assert_delays("slow", &all(100));
+    for (index, wrong) in [(0, 0), (3, 200), (5, 200)] {
+        let mut ways = all(100);
+        ways[index].1 = wrong;
+        assert!(fails(|| lab.assert_delays("wrong", &ways)), "{ways:?}");
+    }
+    lab.client.tc("qdisc change dev eth0 root netem loss 100%");
+    assert!(fails(|| lab.assert_delays("lost", &all(0)[..1])));
+}
+
+#[test]
+fn silence_is_what_a_cut_makes_and_not_what_a_filter_makes() {
+    let Some(lab) = lab(&[Need::Flower]) else {
+        return;
+    };
+    let silent = || lab.client.run(|| assert_silent(peer("10.77.0.3")));
+    assert!(fails(silent), "there is an answer");
+    lab.client.tc("qdisc add dev eth0 root netem loss 100%");
+    silent();
+    lab.client.tc("qdisc del dev eth0 root");
+    lab.client.tc("qdisc add dev eth0 clsact");
+    let drop = "filter add dev eth0 egress protocol ip flower dst_ip 10.77.0.3 action drop";
+    lab.client.tc(drop);
+    assert!(fails(silent), "senders are told of a filter's drops");
 }
 
 #[test]

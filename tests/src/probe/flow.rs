@@ -28,11 +28,19 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{round_trip::udp_to, tcp::bound};
+use super::{
+    round_trip::{udp_between, udp_to},
+    tcp::bound,
+};
 use crate::netns::Netns;
 
 /// Room for 10,000s of datagrams in a socket: what the kernel counts for one is about 1 KB.
 const BUFFER: usize = 256 << 20;
+
+/// A number and a time.
+const SHORTEST: usize = 16;
+/// As much as fits into a frame of IPv6.
+const LONGEST: usize = 1440;
 
 /// What to send.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +57,12 @@ pub struct Options {
     pub tos: u8,
     /// The sender stays on this one of the CPUs, counted around.
     pub cpu: usize,
+    /// Payload of each datagram, from 16 on to [`LONGEST`].
+    pub bytes: usize,
+    /// Where they come from; none leaves it to the kernel.
+    pub source: Option<SocketAddr>,
+    /// How often each may come, so that nobody stops listening before.
+    pub copies: u64,
 }
 
 impl Options {
@@ -61,6 +75,9 @@ impl Options {
             mark: None,
             tos: 0,
             cpu: 0,
+            bytes: SHORTEST,
+            source: None,
+            copies: 1,
         }
     }
 }
@@ -83,6 +100,7 @@ struct Arrival {
 
 /// A flow on its way: a thread sends, another receives.
 pub struct Flow {
+    copies: u64,
     sink: Sink,
     stop: Arc<AtomicBool>,
     sender: JoinHandle<Vec<u64>>,
@@ -144,6 +162,7 @@ impl Flow {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         Self {
+            copies: options.copies,
             sink,
             stop,
             sender: sender.start(move || send(to, options, &stopped)),
@@ -155,14 +174,16 @@ impl Flow {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until all is sent, and then until all has arrived or nothing has for `patience`.
+    /// Waits until all is sent, and then until all has arrived, each as often as it may, or nothing
+    /// has for `patience`.
     ///
     /// # Panics
     /// When something could not be sent.
     #[track_caller]
     pub fn finish(self, patience: Duration) -> Flowed {
         let sent = self.sender.join().expect("everything can be sent");
-        let arrived = self.sink.finish(sent.len() as u64, patience);
+        let expected = sent.len() as u64 * self.copies;
+        let arrived = self.sink.finish(expected, patience);
         Flowed { sent, arrived }
     }
 }
@@ -210,6 +231,32 @@ impl Flowed {
             .windows(2)
             .find(|two| two[0].number > two[1].number);
         assert!(late.is_none(), "{what}: out of order: {late:?}: {self}");
+    }
+
+    /// How often each came, by its number.
+    ///
+    /// # Panics
+    /// When one came that was not sent.
+    pub fn copies(&self) -> Vec<usize> {
+        let mut copies = vec![0; self.sent.len()];
+        for arrival in &self.arrived {
+            copies[usize::try_from(arrival.number).expect("a number that was sent")] += 1;
+        }
+        copies
+    }
+
+    /// Whether one came before one that was sent earlier.
+    pub fn is_reordered(&self) -> bool {
+        let mut pairs = self.arrived.windows(2);
+        pairs.any(|two| two[0].number > two[1].number)
+    }
+
+    /// When each came, in the order of arrival, counted from the first one.
+    pub fn arrivals(&self) -> Vec<Duration> {
+        let first = self.arrived.first().map_or(0, |arrival| arrival.received);
+        let since = |arrival: &Arrival| arrival.received.saturating_sub(first);
+        let times = self.arrived.iter().map(since);
+        times.map(Duration::from_nanos).collect()
     }
 
     /// How long each was under way, in the order of sending.
@@ -285,7 +332,10 @@ impl Arrival {
 
 fn send(to: SocketAddr, options: Options, stop: &AtomicBool) -> Vec<u64> {
     stay_on_one_cpu(options.cpu);
-    let socket = udp_to(to);
+    let socket = match options.source {
+        Some(source) => udp_between(source, to),
+        None => udp_to(to),
+    };
     // Packets that wait in a queue count against their sender.
     setsockopt(&socket, sockopt::SndBufForce, &BUFFER).expect("root can set it");
     set_options(&socket, to, options);
@@ -299,9 +349,9 @@ fn send(to: SocketAddr, options: Options, stop: &AtomicBool) -> Vec<u64> {
             }
         }
         let now = realtime();
-        let mut bytes = [0; 16];
+        let mut bytes = vec![0x55; options.bytes];
         bytes[..8].copy_from_slice(&number.to_be_bytes());
-        bytes[8..].copy_from_slice(&now.to_be_bytes());
+        bytes[8..16].copy_from_slice(&now.to_be_bytes());
         socket
             .send(&bytes)
             .unwrap_or_else(|error| panic!("datagram {number} to {to}: {error}"));
@@ -357,7 +407,7 @@ fn receive(socket: &UdpSocket, stop: &AtomicBool, count: &AtomicU64) -> Vec<Arri
 }
 
 fn receive_one(socket: &UdpSocket) -> Result<Arrival, Errno> {
-    let mut bytes = [0; 64];
+    let mut bytes = [0; LONGEST];
     let mut space = cmsg_space!(TimeSpec);
     let mut parts = [IoSliceMut::new(&mut bytes)];
     let message = recvmsg::<SockaddrStorage>(
@@ -366,7 +416,7 @@ fn receive_one(socket: &UdpSocket) -> Result<Arrival, Errno> {
         Some(&mut space),
         MsgFlags::empty(),
     )?;
-    assert_eq!(message.bytes, 16, "a datagram of the test's own");
+    assert!(message.bytes >= SHORTEST, "a datagram of the test's own");
     let mut received = None;
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmTimestampns(time) = part {

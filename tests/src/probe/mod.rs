@@ -4,18 +4,26 @@
 mod counters;
 mod echo;
 mod flow;
+mod frames;
 mod neighbour;
+mod partition;
+mod raw;
 mod round_trip;
 mod tcp;
+mod way;
 
 pub use self::{
     counters::{Device, Udp, class_packets, device, filter_packets, find, netem_queue, udp},
     echo::EchoServer,
     flow::{Flow, Flowed, Options, Sink, realtime},
+    frames::{Capture, leave_checksums_out},
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
+    partition::assert_silent,
+    raw::raw_delays,
     round_trip::{
-        RoundTrips, SLACK, assert_delayed, assert_prompt, ping_round_trips, udp_round_trips,
-        udp_round_trips_of,
+        RoundTrips, SLACK, assert_delayed, assert_prompt, ping_round_trips, udp_between,
+        udp_round_trips, udp_round_trips_of, udp_to,
     },
-    tcp::{TcpServer, tcp_connects, tcp_transfer},
+    tcp::{TcpServer, tcp_connects, tcp_push, tcp_transfer},
+    way::assert_delays,
 };

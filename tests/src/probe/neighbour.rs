@@ -36,7 +36,8 @@ pub fn arp_round_trips(
     count: usize,
 ) -> RoundTrips {
     let own = hardware_address(device);
-    let socket = packet_socket(device).expect("root can have a packet socket");
+    let socket = packet_socket(device, libc::ETH_P_ARP).expect("root can have a packet socket");
+    set_patience(&socket);
     let request = arp_request(own, source, target);
     RoundTrips::measure(count, || {
         let is_answer = |frame: &[u8]| {
@@ -122,9 +123,9 @@ fn set_patience(socket: &OwnedFd) {
     setsockopt(socket, sockopt::ReceiveTimeout, &seconds).expect("it is not zero");
 }
 
-/// A packet socket that sends whole frames and sees those that ARP answers with.
-fn packet_socket(device: &str) -> io::Result<OwnedFd> {
-    let protocol = (libc::ETH_P_ARP as u16).to_be();
+/// A packet socket that sends whole frames and sees those with an EtherType, or all (packet(7)).
+pub(super) fn packet_socket(device: &str, protocol: i32) -> io::Result<OwnedFd> {
+    let protocol = (protocol as u16).to_be();
     // SAFETY: every bit pattern, all zero too, is a valid sockaddr_ll.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
@@ -145,7 +146,6 @@ fn packet_socket(device: &str) -> io::Result<OwnedFd> {
         None,
     )?;
     bind(socket.as_raw_fd(), &address)?;
-    set_patience(&socket);
     Ok(socket)
 }
 

@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Before a measurement that was slow is repeated.
-const PAUSES: [Duration; 4] = [
+pub(crate) const PAUSES: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -165,13 +165,17 @@ pub fn udp_round_trips(to: SocketAddr, count: usize) -> RoundTrips {
 /// When there is no way to the address.
 #[track_caller]
 pub fn udp_round_trips_of(to: SocketAddr, count: usize, bytes: usize) -> RoundTrips {
-    let socket = udp_to(to);
+    udp_round_trips_by(&udp_to(to), count, bytes)
+}
+
+/// As [`udp_round_trips_of`], by a socket that is connected to the server.
+pub fn udp_round_trips_by(socket: &UdpSocket, count: usize, bytes: usize) -> RoundTrips {
     let mut number = 0_u64;
     RoundTrips::measure(count, || {
         number += 1;
         let mut datagram = vec![0x55; bytes];
         datagram[..8].copy_from_slice(&number.to_be_bytes());
-        udp_round_trip(&socket, &datagram)
+        udp_round_trip(socket, &datagram)
     })
 }
 
@@ -185,7 +189,16 @@ pub fn udp_to(to: SocketAddr) -> UdpSocket {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind((any, 0)).expect("a free port");
+    udp_between(SocketAddr::new(any, 0), to)
+}
+
+/// A UDP socket between two addresses; port 0 is any free one.
+///
+/// # Panics
+/// When the first one is not to be had, or there is no way between them.
+#[track_caller]
+pub fn udp_between(from: SocketAddr, to: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind(from).unwrap_or_else(|error| panic!("{from}: {error}"));
     socket
         .connect(to)
         .unwrap_or_else(|error| panic!("{to}: {error}"));

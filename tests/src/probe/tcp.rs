@@ -133,6 +133,37 @@ pub fn tcp_transfer(to: SocketAddr, length: usize) -> Duration {
     before.elapsed()
 }
 
+/// Sends `length` bytes one way, and says how long that took until the other side had them all.
+///
+/// # Panics
+/// When they do not arrive.
+pub fn tcp_push(sender: &Netns, receiver: &Netns, to: SocketAddr, length: usize) -> Duration {
+    let listener = receiver.run(|| TcpListener::bind(to));
+    let listener = listener.expect("the port is free");
+    let receiving = thread::spawn(move || {
+        let (mut connection, _) = listener.accept()?;
+        connection.set_read_timeout(Some(LONGEST))?;
+        std::io::copy(&mut connection, &mut std::io::sink())
+    });
+    let before = Instant::now();
+    let connection = sender.run(|| TcpStream::connect(to));
+    let mut connection = connection.expect("the peer accepts");
+    connection
+        .set_write_timeout(Some(LONGEST))
+        .expect("not zero");
+    let bytes = vec![0x55; 1 << 20];
+    let mut left = length;
+    while left > 0 {
+        let now = left.min(bytes.len());
+        connection.write_all(&bytes[..now]).expect("the peer reads");
+        left -= now;
+    }
+    connection.shutdown(Shutdown::Write).expect("connected");
+    let received = receiving.join().expect("no panic").expect("connected");
+    assert_eq!(received, length as u64, "bytes that arrived at {to}");
+    before.elapsed()
+}
+
 /// The wildcard address of each family, with a port.
 pub(super) fn both_families(port: u16) -> [SocketAddr; 2] {
     let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];

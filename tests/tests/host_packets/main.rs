@@ -10,9 +10,9 @@ mod switch;
 mod trampoline;
 
 use kernel::Kernel;
+use netchaos_tests::random::Random;
 use reference::{Hits, Rule, Stop, Way};
 use rules::{random_rule, rules, subjects};
-use shapes::Random;
 
 /// The kernel runs no program on a frame without a byte behind its Ethernet header
 /// (net/bpf/test_run.c, `convert___skb_to_skb`).

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::{
     reference::{Fault, Rule, Target, Vital, Way},
-    shapes::{Random, Subjects},
+    shapes::Subjects,
 };
+use netchaos_tests::random::Random;
 
 /// What a band alone does: a lap.
 pub const BAND: Fault = Fault {
