@@ -46,7 +46,7 @@ pub fn netchaos_in(ctx: TcContext) -> i32 {
     let mark = skb.mark();
     if mark.is_ours() {
         skb.set_mark(Mark(0));
-        // A redirect to ingress takes it away (net/core/dev.h, `____dev_forward_skb`).
+        // A redirect to ingress takes it away (include/linux/netdevice.h, `____dev_forward_skb`).
         skb.set_priority(priority::decode(&skb, mark.priority_code()));
         return UNTOUCHED;
     }
@@ -70,7 +70,7 @@ pub fn netchaos_back(ctx: TcContext) -> i32 {
     match turn::next(&skb, &Round::after(mark)) {
         // The senders' calls have ended, or see nothing: a redirect is a success, whatever comes
         // behind it (net/core/dev.c, `sch_handle_egress`), and so is a drop to a macvlan's queue
-        // (net/core/dev.h, `dev_xmit_complete`).
+        // (include/linux/netdevice.h, `dev_xmit_complete`).
         Some(Next { turn: DROP, .. }) => TC_ACT_SHOT,
         Some(next) => {
             let mark = Mark::new(mark.is_ingress(), next.slot, mark.priority_code());

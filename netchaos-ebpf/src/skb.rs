@@ -61,7 +61,7 @@ impl Skb<'_> {
             return segments;
         }
         // From a guest or a packet socket, which leave the count to the kernel.
-        (self.length() + size - 1) / size
+        self.length().div_ceil(size)
     }
 
     /// SO_PRIORITY of the socket that sent the packet; none where it is no longer known.

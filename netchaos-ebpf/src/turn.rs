@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use netchaos_common::{
-    abi::{Commit, Counter, Loss, Mark, SLOTS, Steer},
+    abi::{Counter, Loss, Mark, SLOTS, Steer},
     matching,
     packet::{self, Start, Way},
 };

@@ -24,7 +24,7 @@ mod pair;
 mod report;
 mod run;
 mod site;
-mod tables;
+pub mod tables;
 
 use std::time::Duration;
 

@@ -17,7 +17,10 @@ use crate::{
 };
 
 /// What the maps hold, read from them: after a writer that died, no plan says what that is.
-pub(super) fn read(maps: &Maps) -> Result<Tables, Error> {
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn read(maps: &Maps) -> Result<Tables, Error> {
     let commit = current(maps)?;
     let is_looked_up = |lookup| commit.lookups & lookup != 0;
     // Reading every port takes a moment, and what is not looked up holds nothing: `switch` says
@@ -47,12 +50,18 @@ pub(super) fn read(maps: &Maps) -> Result<Tables, Error> {
 }
 
 /// The commit in force.
-pub(super) fn current(maps: &Maps) -> Result<Commit, bpf::Error> {
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn current(maps: &Maps) -> Result<Commit, bpf::Error> {
     maps.commits.read(maps.current.read(0)? & 1)
 }
 
 /// What happens to the packets of each slot by the commit in force.
-pub(super) fn current_steers(maps: &Maps) -> Result<BTreeMap<u32, Steer>, bpf::Error> {
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn current_steers(maps: &Maps) -> Result<BTreeMap<u32, Steer>, bpf::Error> {
     let half = half(maps.current.read(0)?);
     (0..SLOTS as u32)
         .map(|slot| Ok((slot, maps.steers.read(half + slot)?)))
@@ -61,8 +70,13 @@ pub(super) fn current_steers(maps: &Maps) -> Result<BTreeMap<u32, Steer>, bpf::E
 
 /// Takes the maps from `old` to `new`, with the slots in `out` steering what goes out, those in
 /// `into` what comes in, and `steers` saying where to, from the switch on. Every packet finds the
-/// old state or the new one, see [`Step`].
-pub(super) fn switch(
+/// old state or the new one, see [`Step`]. Where all is so already, nothing is written.
+///
+/// A slot that steers before and after keeps its rule and its direction.
+///
+/// # Errors
+/// The kernel's refusal, for one a full map: the maps are in between, and [`read`] says how.
+pub fn switch(
     maps: &mut Maps,
     old: &Tables,
     new: &Tables,

@@ -4,11 +4,13 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read as _, Write as _},
     os::fd::AsRawFd as _,
+    path::Path,
     time::Duration,
 };
 
 use netchaos_common::abi::{Loss, Steer};
 use netchaos_tests::{
+    command::run,
     lab::{DEVICE, Lab, peer},
     netns::Netns,
     probe::{tcp_transfer, udp_round_trips, udp_round_trips_of},
@@ -144,8 +146,13 @@ fn make_tun(netns: &Netns) -> std::thread::JoinHandle<()> {
 }
 
 fn open_tun() -> File {
+    const CONTROL: &str = "/dev/net/tun";
+    if !Path::new(CONTROL).exists() {
+        // Nothing else loads it where nobody has made the node (modprobe(8), static nodes).
+        run("modprobe", &["tun"]).ok();
+    }
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).open("/dev/net/tun");
+    let file = options.read(true).write(true).open(CONTROL);
     let file = file.expect("the kernel has tun");
     let mut request = [0_u8; 40];
     request[..4].copy_from_slice(b"tun0");

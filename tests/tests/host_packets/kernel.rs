@@ -23,13 +23,18 @@ const IFINDEX: u32 = 1;
 /// A priority that a sender may have set, which is its own code in the mark.
 pub const PRIORITY: u32 = 5;
 
+/// The programs of a classifier.
+pub struct Programs {
+    egress: Trampoline,
+    ingress: Trampoline,
+    back: Trampoline,
+}
+
 /// The classifier with the maps of some rules, the slot of each being its place in the list.
 pub struct Kernel {
     pub classifier: Classifier,
     pub commit: Commit,
-    egress: Trampoline,
-    ingress: Trampoline,
-    back: Trampoline,
+    programs: Programs,
     slots: usize,
 }
 
@@ -48,12 +53,7 @@ impl Kernel {
             ports: tables.need_ports(),
         };
         let mut classifier = Classifier::load(&capacity).expect("root can load the classifier");
-        let programs = &mut classifier.programs;
-        let (egress, ingress, back) = (
-            Trampoline::to(programs.egress().expect("it is loaded")),
-            Trampoline::to(programs.ingress().expect("it is loaded")),
-            Trampoline::to(programs.back().expect("it is loaded")),
-        );
+        let programs = Programs::of(&mut classifier);
         let live = |way| {
             let slots = rules.iter().enumerate();
             let bits = slots.filter(|(_, rule)| rule.ways.contains(&way));
@@ -70,9 +70,7 @@ impl Kernel {
                 lookups: tables.lookups(),
                 reserved: 0,
             },
-            egress,
-            ingress,
-            back,
+            programs,
             slots: rules.len(),
         };
         kernel.fill(&tables);
@@ -114,6 +112,43 @@ impl Kernel {
         maps.current.write(0, number).unwrap();
     }
 
+    /// As [`Programs::walk`].
+    pub fn walk(&self, frame: &[u8], way: Way, gso_segments: u32) -> Vec<Stop> {
+        self.programs.walk(frame, way, gso_segments)
+    }
+
+    /// As [`Programs::run_at_device`].
+    pub fn run_at_device(&self, frame: &[u8], way: Way, tc_index: u16, priority: u32) -> Done {
+        let programs = &self.programs;
+        programs.run_at_device(frame, way, tc_index, priority)
+    }
+
+    /// What each slot has hit.
+    pub fn hits(&self, way: Way) -> Vec<Hits> {
+        let hits = |slot| {
+            let counter = self.classifier.maps.counter(slot as u32, way == Way::In);
+            let counter = counter.unwrap();
+            Hits {
+                packets: counter.packets,
+                bytes: counter.bytes,
+                segments: counter.segments,
+                dropped: counter.dropped,
+            }
+        };
+        (0..self.slots).map(hits).collect()
+    }
+}
+
+impl Programs {
+    pub fn of(classifier: &mut Classifier) -> Self {
+        let programs = &mut classifier.programs;
+        Self {
+            egress: Trampoline::to(programs.egress().expect("it is loaded")),
+            ingress: Trampoline::to(programs.ingress().expect("it is loaded")),
+            back: Trampoline::to(programs.back().expect("it is loaded")),
+        }
+    }
+
     /// The way of a frame through the programs, from its device to its end.
     pub fn walk(&self, frame: &[u8], way: Way, gso_segments: u32) -> Vec<Stop> {
         let mut gso = gso_segments;
@@ -134,7 +169,7 @@ impl Kernel {
         }
         let mut stops = Vec::new();
         loop {
-            let Some(stop) = self.stop(done) else {
+            let Some(stop) = lap(done) else {
                 stops.push(end(done, way, stops.is_empty()));
                 return stops;
             };
@@ -165,19 +200,6 @@ impl Kernel {
         }
     }
 
-    /// The lap that a packet is sent on.
-    fn stop(&self, done: Done) -> Option<Stop> {
-        if done.verdict != TC_ACT_REDIRECT {
-            return None;
-        }
-        (0..self.slots).find_map(|slot| match done.priority {
-            priority if priority == class(slot) => Some(Stop::Lap(slot)),
-            // Every slot has a pair of its own here, so that its clean class says which one it is.
-            priority if priority == class(slot) & 0xffff_0000 | 1 => Some(Stop::Cut(slot)),
-            _ => None,
-        })
-    }
-
     /// A packet with this mark as the device's program at `way` sees it.
     pub fn run_at_device(&self, frame: &[u8], way: Way, tc_index: u16, priority: u32) -> Done {
         let fields = Fields {
@@ -190,21 +212,19 @@ impl Kernel {
             Way::In => self.ingress.run(frame, fields),
         }
     }
+}
 
-    /// What each slot has hit.
-    pub fn hits(&self, way: Way) -> Vec<Hits> {
-        let hits = |slot| {
-            let counter = self.classifier.maps.counter(slot as u32, way == Way::In);
-            let counter = counter.unwrap();
-            Hits {
-                packets: counter.packets,
-                bytes: counter.bytes,
-                segments: counter.segments,
-                dropped: counter.dropped,
-            }
-        };
-        (0..self.slots).map(hits).collect()
+/// The lap that a packet is sent on.
+fn lap(done: Done) -> Option<Stop> {
+    if done.verdict != TC_ACT_REDIRECT {
+        return None;
     }
+    (0..SLOTS).find_map(|slot| match done.priority {
+        priority if priority == class(slot) => Some(Stop::Lap(slot)),
+        // Every slot has a pair of its own here, so that its clean class says which one it is.
+        priority if priority == class(slot) & 0xffff_0000 | 1 => Some(Stop::Cut(slot)),
+        _ => None,
+    })
 }
 
 /// What becomes of a packet that is sent on no lap any more.
@@ -249,7 +269,7 @@ pub fn steer(slot: usize, fault: reference::Fault) -> Steer {
     }
 }
 
-fn laid(slot: usize, rule: &Rule) -> Laid {
+pub fn laid(slot: usize, rule: &Rule) -> Laid {
     let direction = match rule.ways.as_slice() {
         [Way::In] => Direction::From,
         [Way::Out] => Direction::To,

@@ -19,7 +19,7 @@ const NOTHING: Fault = Fault {
 const UNTOUCHED: i32 = -1;
 
 /// An IPv4 UDP frame from port 443 of 10.1.2.3 to port 443 of 10.1.2.3.
-fn plain_frame() -> Vec<u8> {
+pub fn plain_frame() -> Vec<u8> {
     let mut frame = vec![0; 12];
     frame.extend([0x08, 0x00, 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0]);
     frame.extend([10, 1, 2, 3, 10, 1, 2, 3, 1, 187, 1, 187, 0, 12, 0, 0]);

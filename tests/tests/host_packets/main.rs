@@ -6,6 +6,7 @@ mod laps;
 mod reference;
 mod rules;
 mod shapes;
+mod switch;
 mod trampoline;
 
 use kernel::Kernel;
