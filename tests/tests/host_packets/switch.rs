@@ -20,8 +20,8 @@ use super::{
     reference::{self, Fault, Rule, Stop, Way},
     rules::{BAND, random_rule, rule},
     runnable,
-    shapes::Random,
 };
+use netchaos_tests::random::Random;
 
 /// What each slot is for.
 type State = Vec<Rule>;
