@@ -161,6 +161,7 @@ fn picture(shown: &Shown) -> String {
     let Shown {
         listed,
         queue,
+        queue_from,
         drift,
         ..
     } = shown;
@@ -187,7 +188,7 @@ fn picture(shown: &Shown) -> String {
         lines.push(format!("name        {name} is {}", addresses.join(", ")));
     }
     lines.push(format!("ends        {}", ends(listed)));
-    lines.extend(hit_lines(listed, queue.as_ref()));
+    lines.extend(hit_lines(listed, &[queue, queue_from]));
     lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
     lines.join("\n")
 }

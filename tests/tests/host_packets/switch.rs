@@ -12,6 +12,7 @@ use netchaos::{
     plan::{Laid, Tables},
 };
 use netchaos_common::abi::Steer;
+use netchaos_tests::random::Random;
 
 use super::{
     WAYS, frames,
@@ -20,7 +21,6 @@ use super::{
     reference::{self, Fault, Rule, Stop, Way},
     rules::{BAND, random_rule, rule},
     runnable,
-    shapes::Random,
 };
 
 /// What each slot is for.
