@@ -1,6 +1,9 @@
 //! The same fault in every direction at once, and what flows each way.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    thread,
+};
 
 use crate::{
     lab::{CLIENT, CLIENT6, Lab, ms},
@@ -84,12 +87,17 @@ pub fn in_each_direction(
         let harmed = matches!(direction, Some("from" | "both"));
         flows.push((direction, "in", harmed, flow));
     }
+    // For all of them at once, and not for each after the other: what is lost does not come.
+    let sent_in = options
+        .rate
+        .map_or(0, |rate| options.count * 1000 / u64::from(rate));
+    thread::sleep(ms(sent_in + 500));
     for (direction, way, harmed, flow) in flows {
         let what = format!(
             "{fault}, {family:?}, direction {}: what goes {way}",
             direction.unwrap_or("none")
         );
-        let flow = flow.finish(ms(1500));
+        let flow = flow.finish(ms(300));
         if harmed {
             check(&what, &flow);
         } else {

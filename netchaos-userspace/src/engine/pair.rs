@@ -39,7 +39,7 @@ impl Site {
         make_lower(netlink, lower, far).await?;
         let alias = self.clsact.alias(&self.device_name());
         netlink.set_link_alias(&lower_name, &alias).await?;
-        let lower_link = link_named(netlink, &lower_name).await?;
+        let mut lower_link = link_named(netlink, &lower_name).await?;
         let macvlan = NewLink::Macvlan {
             lower: lower_link.index,
         };
@@ -47,7 +47,7 @@ impl Site {
             .add_link(&upper_name, macvlan, upper.address(), MTU, QUEUE)
             .await
             .map_err(lacks("macvlan", NO_MACVLAN))?;
-        let upper_link = link_named(netlink, &upper_name).await?;
+        let mut upper_link = link_named(netlink, &upper_name).await?;
         // Before anything can wait in it: a root that comes later flushes the queue.
         let has_prio = match netlink
             .add_root_prio(upper_link.as_device(), PRIO_HANDLE, &PRIO)
@@ -65,8 +65,11 @@ impl Site {
                 .await
                 .map_err(lacks("sch_ingress", NO_CLSACT))?;
         }
-        netlink.set_link_up(&lower_name).await?;
-        netlink.set_link_up(&upper_name).await?;
+        for link in [&mut lower_link, &mut upper_link] {
+            netlink.set_link_up(&link.name).await?;
+            // Or else the next look at the pair would take it for broken, and make it anew.
+            link.is_up = true;
+        }
         let made = Pair {
             lower: lower_link,
             upper: Some(upper_link),
