@@ -46,7 +46,7 @@ pub struct PlannedBand {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedEntry {
-    /// The map: `HOSTS`, `PREFIXES`, or `COMMITS` for what holds for every address.
+    /// The map, such as `HOSTS`; `COMMITS` for what holds for every address.
     pub map: &'static str,
     pub key: String,
     pub want: Vec<String>,

@@ -3,8 +3,8 @@
 //! The order is what keeps the promises. First what nobody is steered to yet (pairs, bands); then
 //! the journal: the state map says what is to be, so that a call that dies from here on is
 //! finished by the next one; then the tables and their one switch; then, for what goes, the wait
-//! for the packets on their way, and only then the end of its band. The filter on the device
-//! comes last of all and goes first of all.
+//! for the packets on their way, and only then the end of its band. The programs on the device
+//! come last of all and go first of all.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -133,8 +133,8 @@ impl Site {
                 self.state = Known::Open { maps, laid, dirty };
                 return Ok(None);
             }
-            // The filter on the device was taken away and its program with it, or the maps are
-            // full: new programs come with new maps.
+            // A program on the device was taken away or was never needed, or the maps are full: new
+            // programs come with new maps.
             Known::Open { maps, .. } => Some(maps),
             _ => None,
         };

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use super::*;
 use crate::experiment::{Chance, Delay, Direction, Fault, Loss, Rule, Targets};
@@ -77,10 +77,13 @@ fn faults_that_cut_packets_have_pairs_of_their_own_and_those_without_a_qdisc_no_
     };
     let slow = laid(0, band(0, 2), &[]);
     assert_eq!(
-        room_for(&[slow.clone()], lossy.clone()),
+        room_for(slice::from_ref(&slow), lossy.clone()),
         Some((1, band(1, 2)))
     );
-    assert_eq!(room_for(&[slow.clone()], loss()), Some((1, band(1, CLEAN))));
+    assert_eq!(
+        room_for(slice::from_ref(&slow), loss()),
+        Some((1, band(1, CLEAN)))
+    );
     let lost = of_fault(1, band(1, CLEAN), loss());
     let both = [slow, lost];
     assert_eq!(room_for(&both, lossy), Some((2, band(1, 2))));
@@ -110,8 +113,11 @@ fn both_directions_have_a_band_each() {
     let found = room(&[], &both.experiment).unwrap();
     assert_eq!((found.band, found.into), (band(0, 2), Some(band(0, 3))));
     both.into = found.into;
-    assert_eq!(room_for(&[both.clone()], delay()), Some((1, band(0, 4))));
-    let desired = desired(&[both.clone()]);
+    assert_eq!(
+        room_for(slice::from_ref(&both), delay()),
+        Some((1, band(0, 4)))
+    );
+    let desired = desired(slice::from_ref(&both));
     assert_eq!(desired.bands.len(), 2);
     assert_eq!((desired.out, desired.into), (1, 1));
     both.move_band(band(0, 3), band(7, 2));

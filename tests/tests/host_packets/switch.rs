@@ -22,7 +22,6 @@ use super::{
     rules::{BAND, random_rule, rule},
     runnable,
 };
-use netchaos_tests::random::Random;
 
 /// What each slot is for.
 type State = Vec<Rule>;
