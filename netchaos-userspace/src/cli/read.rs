@@ -135,8 +135,13 @@ pub fn show(show: args::Show) -> Result<(), Failure> {
 /// One packet, one line; for programs a JSON object each, or a YAML document.
 fn steered(format: args::Format, packet: &Steered) {
     let Steered {
-        peer, port, length, ..
+        ingress,
+        peer,
+        port,
+        length,
+        ..
     } = packet;
+    let way = if *ingress { "from" } else { "to" };
     let port = if *port == 0 {
         String::new()
     } else {
@@ -145,7 +150,7 @@ fn steered(format: args::Format, packet: &Steered) {
     let line = match format {
         args::Format::Table => {
             format!(
-                "steered: {} to {peer}{port}",
+                "steered: {} {way} {peer}{port}",
                 counted((*length).into(), "byte")
             )
         }
