@@ -101,27 +101,44 @@ pub struct Limited {
 pub struct Steer {
     /// CLOCK_BOOTTIME in nanoseconds from which on the experiment wants nothing; 0 is never.
     pub ends: u64,
-    /// Class of the band under the pair's prio, as `skb->priority` takes it.
-    pub classid: u32,
-    /// Index of the pair's upper device (ncA).
-    pub upper: u32,
-    /// Index of the pair's lower device (ncB).
+    /// Where its packets go on their way out.
+    pub out: Lane,
+    /// And on their way in.
+    pub into: Lane,
+    /// Index of a pair's lower device (ncB), where packets are dropped.
     pub lower: u32,
     /// [`Steer::BAND`] and [`Steer::SEGMENT`].
     pub flags: u32,
     pub loss: Loss,
 }
 
+/// A band of a pair.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lane {
+    /// Its class under the pair's prio, as `skb->priority` takes it.
+    pub classid: u32,
+    /// Index of the pair's upper device (ncA).
+    pub upper: u32,
+}
+
+impl Lane {
+    /// The class of the pair's prio that does nothing.
+    pub const fn clean(&self) -> u32 {
+        self.classid & 0xffff_0000 | 1
+    }
+}
+
 impl Steer {
     /// Packets go a lap through the band.
     pub const BAND: u32 = 1;
     /// A GSO packet is cut into the segments of the wire first, by a lap through the class
-    /// [`Steer::clean`], whose device takes one segment at a time.
+    /// [`Lane::clean`], whose device takes one segment at a time.
     pub const SEGMENT: u32 = 2;
 
-    /// The class of the pair's prio that does nothing.
-    pub const fn clean(&self) -> u32 {
-        self.classid & 0xffff_0000 | 1
+    #[inline(always)]
+    pub const fn lane(&self, ingress: bool) -> &Lane {
+        if ingress { &self.into } else { &self.out }
     }
 }
 
@@ -289,7 +306,7 @@ macro_rules! sizes {
     };
 }
 sizes! {
-    Wants = 16, HostKey = 20, PrefixKey = 20, Limited = 24, Commit = 88, Steer = 40, Loss = 16,
+    Wants = 16, HostKey = 20, PrefixKey = 20, Limited = 24, Commit = 88, Steer = 48, Lane = 8, Loss = 16,
     Device = 8, Counter = 48, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
 }
 
@@ -304,7 +321,7 @@ mod pod {
         )*};
     }
     pod! {
-        Wants, HostKey, PrefixKey, Limited, Commit, Steer, Loss, Device, Counter, Meta, State, TextKey,
+        Wants, HostKey, PrefixKey, Limited, Commit, Steer, Lane, Loss, Device, Counter, Meta, State, TextKey,
         Chunk,
     }
 }

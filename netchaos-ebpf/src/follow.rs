@@ -21,15 +21,25 @@ pub fn netchaos_follow(ctx: TcContext) -> i32 {
         if let Some(packet) = packet::parse(&skb, Start::Ethernet, way) {
             // 0 where there is none.
             let port = packet.port;
+            let ingress = mark.is_ingress() as u32;
             if packet.family == netchaos_common::abi::IPV4 {
                 let [a, b, c, d, ..] = packet.peer;
                 let peer = u32::from_be_bytes([a, b, c, d]);
-                debug!(&ctx, "{} {:i} {} {}", mark.slot(), peer, port, skb.length());
+                debug!(
+                    &ctx,
+                    "{} {} {:i} {} {}",
+                    mark.slot(),
+                    ingress,
+                    peer,
+                    port,
+                    skb.length()
+                );
             } else {
                 debug!(
                     &ctx,
-                    "{} {:i} {} {}",
+                    "{} {} {:i} {} {}",
                     mark.slot(),
+                    ingress,
                     packet.peer,
                     port,
                     skb.length()

@@ -7,10 +7,7 @@ use aya_ebpf::{
     macros::classifier,
     programs::TcContext,
 };
-use netchaos_common::{
-    abi::{Mark, Steer},
-    packet::Way,
-};
+use netchaos_common::{abi::Mark, packet::Way};
 use network_types::eth::EthHdr;
 
 use crate::{
@@ -108,15 +105,15 @@ fn depart(skb: &Skb<'_>, way: Way) -> Option<i32> {
 /// One lap through the band of the slot, or through the clean one that cuts the packet.
 #[inline(always)]
 fn lap(skb: &Skb<'_>, mark: Mark, next: &Next) -> i32 {
-    let steer: &Steer = next.steer;
+    let lane = next.steer.lane(mark.is_ingress());
     if next.turn == CUT {
         skb.set_mark(mark.segmenting());
-        skb.set_priority(steer.clean());
+        skb.set_priority(lane.clean());
     } else {
         skb.set_mark(mark);
-        skb.set_priority(steer.classid);
+        skb.set_priority(lane.classid);
     }
-    redirect(steer.upper, 0)
+    redirect(lane.upper, 0)
 }
 
 /// Back to the device, which lets a packet with our mark pass.

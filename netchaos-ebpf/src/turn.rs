@@ -175,7 +175,7 @@ pub extern "C" fn netchaos_turn(ctx: *mut __sk_buff, index: u32, flags: u32) -> 
     let has_lap = cut || steer.flags & Steer::BAND != 0;
     let way = match (lost, flags & AT_DEVICE != 0) {
         (true, true) => steer.lower,
-        (false, _) if has_lap => steer.upper,
+        (false, _) if has_lap => steer.lane(flags & INGRESS != 0).upper,
         _ => 0,
     };
     if way != 0 && !exists(&skb, way) {

@@ -63,6 +63,7 @@ fn each_steered_packet_of_the_experiment_is_a_line_and_no_other() {
             let packet: serde_json::Value = serde_json::from_str(line).ok()?;
             let peer = packet.get("peer")?.as_str()?.to_owned();
             assert_eq!(packet["port"], 7002, "{line}");
+            assert_eq!(packet["ingress"], false, "{line}");
             Some(peer)
         };
         // What was shown of the experiment comes first, over several lines.

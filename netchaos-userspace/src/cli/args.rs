@@ -275,7 +275,7 @@ pub struct Remove {
     /// All experiments of the place
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
-    /// Do not wait for the packets that are being delayed: they are lost
+    /// Do not wait for the packets that wait in the queues: they are lost
     #[arg(long)]
     pub now: bool,
     /// With --all: only those on this device

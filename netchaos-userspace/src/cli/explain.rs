@@ -6,7 +6,7 @@ use super::{Failure, args, output, tree::Plan, write};
 use crate::{
     engine::{self, Planned},
     experiment::{Experiment, Pods, manifest::Reading},
-    plan::{self, Laid, explain::Explanation},
+    plan::{self, Band, Laid, explain::Explanation},
 };
 
 /// An explained experiment, for programs.
@@ -67,13 +67,17 @@ fn of_files(explain: &args::Explain) -> Result<Vec<Explained>, Failure> {
 fn alone(device: Option<String>, experiment: Experiment) -> Planned {
     /// Stands for a device that is not known; pairs bear the number in their names.
     const SOME_DEVICE: u32 = 0;
-    let (slot, band) = plan::room(&[], &experiment.fault).unwrap_or_default();
+    let room = plan::room(&[], &experiment);
+    let (slot, band, into) = room.map_or((0, Band::default(), None), |room| {
+        (room.slot, room.band, room.into)
+    });
     let laid = Laid {
         slot,
         going: false,
         created: 0,
         pair: band.pair,
         band: band.band,
+        into,
         ends: None,
         experiment,
         addresses: Default::default(),

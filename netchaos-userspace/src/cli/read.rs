@@ -135,8 +135,13 @@ pub fn show(show: args::Show) -> Result<(), Failure> {
 /// One packet, one line; for programs a JSON object each, or a YAML document.
 fn steered(format: args::Format, packet: &Steered) {
     let Steered {
-        peer, port, length, ..
+        ingress,
+        peer,
+        port,
+        length,
+        ..
     } = packet;
+    let way = if *ingress { "from" } else { "to" };
     let port = if *port == 0 {
         String::new()
     } else {
@@ -145,7 +150,7 @@ fn steered(format: args::Format, packet: &Steered) {
     let line = match format {
         args::Format::Table => {
             format!(
-                "steered: {} to {peer}{port}",
+                "steered: {} {way} {peer}{port}",
                 counted((*length).into(), "byte")
             )
         }
@@ -161,6 +166,7 @@ fn picture(shown: &Shown) -> String {
     let Shown {
         listed,
         queue,
+        queue_from,
         drift,
         ..
     } = shown;
@@ -187,7 +193,7 @@ fn picture(shown: &Shown) -> String {
         lines.push(format!("name        {name} is {}", addresses.join(", ")));
     }
     lines.push(format!("ends        {}", ends(listed)));
-    lines.extend(hit_lines(listed, queue.as_ref()));
+    lines.extend(hit_lines(listed, &[queue, queue_from]));
     lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
     lines.join("\n")
 }

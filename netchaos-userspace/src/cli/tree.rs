@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::{
     engine::{Planned, pair_names},
-    plan::{self, Laid, PRIO, PRIO_HANDLE, chain, tables::Key},
+    experiment::Direction,
+    plan::{self, Band, Laid, PRIO, PRIO_HANDLE, chain, tables::Key},
 };
 
 /// What a device would hold, for programs.
@@ -27,6 +28,8 @@ pub struct Plan {
 #[serde(rename_all = "camelCase")]
 pub struct PlannedBand {
     pub experiment: String,
+    /// Whose packets it is for: those to the targets, those from them, or both.
+    pub direction: Direction,
     /// The devices of the pair, upper and lower.
     pub pair: (String, String),
     pub class: String,
@@ -43,7 +46,7 @@ pub struct PlannedBand {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedEntry {
-    /// The map: `HOSTS`, `PREFIXES`, or `COMMITS` for what holds for every address.
+    /// The map, such as `HOSTS`; `COMMITS` for what holds for every address.
     pub map: &'static str,
     pub key: String,
     pub want: Vec<String>,
@@ -95,14 +98,17 @@ impl Plan {
                 &desired.tables.all,
             ));
         }
-        let bands = planned.laid.iter().map(|laid| PlannedBand {
-            experiment: laid.experiment.name.clone(),
-            pair: pair_names(planned.ifindex, laid.pair),
-            class: laid.band().class().to_string(),
-            qdiscs: qdiscs(laid),
-            program: program(laid),
-            steers: !laid.experiment.paused,
-            cuts: chain::counts_segments(&laid.experiment.fault),
+        let bands = planned.laid.iter().flat_map(|laid| {
+            laid.bands().map(|band| PlannedBand {
+                experiment: laid.experiment.name.clone(),
+                direction: direction(laid, band),
+                pair: pair_names(planned.ifindex, band.pair),
+                class: band.class().to_string(),
+                qdiscs: qdiscs(laid),
+                program: program(laid),
+                steers: !laid.experiment.paused,
+                cuts: chain::counts_segments(&laid.experiment.fault),
+            })
         });
         Self {
             device: planned.device,
@@ -159,8 +165,8 @@ impl Plan {
                     &format!("{} ", band.class)
                 };
                 lines.push(format!(
-                    "│     {branch}─ {class}{words} <- {}{paused}",
-                    band.experiment
+                    "│     {branch}─ {class}{words} <- {} ({}){paused}",
+                    band.experiment, band.direction
                 ));
             }
         }
@@ -190,6 +196,15 @@ impl Plan {
 
 /// Entries that a picture shows; programs get all.
 const LONGEST_LIST: usize = 40;
+
+/// The direction that a band is for.
+fn direction(laid: &Laid, band: Band) -> Direction {
+    match laid.into {
+        Some(into) if into == band => Direction::From,
+        Some(_) => Direction::To,
+        None => laid.experiment.direction,
+    }
+}
 
 /// The qdiscs of an experiment.
 fn qdiscs(laid: &Laid) -> String {

@@ -56,6 +56,9 @@ fn delay(delay: &Delay) -> String {
     if !delay.jitter.is_zero() {
         text.push_str(&format!(" ± {}", units::format_duration(delay.jitter)));
     }
+    if !delay.correlation.is_zero() {
+        text.push_str(&format!(" correlation {}", delay.correlation));
+    }
     text
 }
 
@@ -109,12 +112,12 @@ pub fn hits(listed: &Listed) -> String {
 }
 
 /// What an experiment has hit in each direction, and what its qdiscs have done with it.
-pub fn hit_lines(listed: &Listed, queue: Option<&QueueReport>) -> Vec<String> {
+pub fn hit_lines(listed: &Listed, queues: &[&Option<QueueReport>]) -> Vec<String> {
     let mut lines = Vec::new();
     for (direction, hits) in listed.hits() {
         lines.push(format!("{:<12}{}", format!("hit {direction}"), hit(hits)));
     }
-    if let Some(queue) = queue {
+    for queue in queues.iter().filter_map(|queue| queue.as_ref()) {
         let dropped = if listed.spec.fault.strict_compat {
             "dropped, as asked or by the queue"
         } else {

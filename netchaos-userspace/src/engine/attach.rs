@@ -53,15 +53,15 @@ impl Site {
                 }
             }
         }
-        for (hook, is_needed) in hooks(desired) {
-            match (&mut fresh, is_needed) {
-                (Some(fresh), true) => {
-                    let seat = self.attach_to_device(netlink, fresh, hook).await?;
-                    self.seats.set(hook, Some(seat));
-                }
-                (_, false) => self.leave(netlink, hook).await?,
-                (None, true) => {}
+        if let Some(fresh) = &mut fresh {
+            for (hook, _) in hooks(desired).into_iter().filter(|(_, needed)| *needed) {
+                let seat = self.attach_to_device(netlink, fresh, hook).await?;
+                self.seats.set(hook, Some(seat));
             }
+        }
+        // What steers now is in its seat before what no longer does leaves its own.
+        for (hook, _) in hooks(desired).into_iter().filter(|(_, needed)| !*needed) {
+            self.leave(netlink, hook).await?;
         }
         self.observe_programs(netlink, desired).await
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     experiment::{Experiment, Problems},
     kernel::clock,
-    plan::{self, Band, Laid},
+    plan::{self, Laid, Room},
 };
 
 /// A write in the making: what is there, and what each device shall hold.
@@ -190,13 +190,14 @@ impl Draft {
         self.fits_device(ifindex, experiment)?;
         let end = end(self.now);
         let laid = self.new.entry(ifindex).or_default();
-        let (slot, band) = room(laid, experiment)?;
+        let Room { slot, band, into } = room(laid, experiment)?;
         laid.push(Laid {
             slot,
             going: false,
             created: clock::unix_nanoseconds(),
             pair: band.pair,
             band: band.band,
+            into,
             ends: end,
             experiment: experiment.clone(),
             addresses,
@@ -224,11 +225,12 @@ impl Draft {
             }
             laid.going = true;
         }
-        let (slot, Band { pair, band }) = room(all, &after.experiment)?;
+        let Room { slot, band, into } = room(all, &after.experiment)?;
         all.push(Laid {
             slot,
-            pair,
-            band,
+            pair: band.pair,
+            band: band.band,
+            into,
             ..after
         });
         Ok(Effect::Changed)
@@ -248,8 +250,8 @@ impl Draft {
     }
 }
 
-fn room(laid: &[Laid], experiment: &Experiment) -> Result<(u8, Band), Error> {
-    plan::room(laid, &experiment.fault).ok_or_else(|| {
+fn room(laid: &[Laid], experiment: &Experiment) -> Result<Room, Error> {
+    plan::room(laid, experiment).ok_or_else(|| {
         Error::Refused(format!(
             "{} does not fit: {} experiments is what a device can have, and one that is being \
              changed needs a place beside its old one",

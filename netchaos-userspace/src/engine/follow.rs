@@ -19,16 +19,21 @@ impl Session<'_> {
     pub async fn follow(&self, name: &str, see: impl Fn(&Steered)) -> Result<(), Error> {
         let shown = self.show(name).await?;
         let links = self.netlink.links().await?;
-        let upper = shown.upper.as_deref();
-        let upper = links
-            .iter()
-            .find(|link| Some(link.name.as_str()) == upper && Own::recognise(link).is_some())
-            .ok_or_else(|| Error::Refused(format!("{name} has lost its devices")))?;
+        let is_upper =
+            |link: &&Link| shown.uppers.contains(&link.name) && Own::recognise(link).is_some();
+        let uppers: Vec<&Link> = links.iter().filter(is_upper).collect();
+        if uppers.is_empty() {
+            return Err(Error::Refused(format!("{name} has lost its devices")));
+        }
         let mut follow = Follow::load()?;
-        self.remove_follower(upper).await?;
-        bpf::attach(follow.program()?, &upper.name, Hook::Egress, bpf::HANDLE)?;
+        for upper in &uppers {
+            self.remove_follower(upper).await?;
+            bpf::attach(follow.program()?, &upper.name, Hook::Egress, bpf::HANDLE)?;
+        }
         let watched = watch(&mut follow, shown.slot, see).await;
-        self.remove_follower(upper).await?;
+        for upper in uppers {
+            self.remove_follower(upper).await?;
+        }
         watched
     }
 

@@ -200,9 +200,11 @@ impl Site {
                 missing.push(format!("no classifier at ingress of {name}"));
             }
         }
-        match self.pairs.get(&laid.pair) {
-            None => missing.push("its pair of devices is gone".into()),
-            Some(pair) => pair.missing(laid, &mut missing),
+        for band in laid.bands() {
+            match self.pairs.get(&band.pair) {
+                None => missing.push("its pair of devices is gone".into()),
+                Some(pair) => pair.missing(band, &mut missing),
+            }
         }
         missing
     }
@@ -250,13 +252,12 @@ impl Pair {
         })
     }
 
-    fn missing(&self, laid: &Laid, missing: &mut Vec<String>) {
+    fn missing(&self, band: Band, missing: &mut Vec<String>) {
         let lower = &self.lower.name;
-        let band = laid.band();
         match &self.upper {
             None => missing.push(format!("the device above {lower} is gone")),
             Some(upper) if !upper.is_up => missing.push(format!("{} is down", upper.name)),
-            Some(_) if laid.band == CLEAN => {}
+            Some(_) if band.band == CLEAN => {}
             Some(upper) if !self.has_prio => missing.push(format!("{} has no prio", upper.name)),
             Some(upper) if !self.bands.contains_key(&band) => {
                 missing.push(format!("no qdisc in {} of {}", band.class(), upper.name));

@@ -1,6 +1,10 @@
 //! What is there, for people and programs to read.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use netchaos_common::abi::Counter;
 use serde::Serialize;
@@ -13,7 +17,7 @@ use super::{
 use crate::{
     experiment::{Direction, Experiment},
     kernel::{bpf::Maps, clock, netns::Lock},
-    plan::{self, Laid},
+    plan::{self, Band, Laid},
     qdisc::Chain,
 };
 
@@ -107,12 +111,15 @@ pub struct Shown {
     #[serde(flatten)]
     pub listed: Listed,
     pub queue: Option<QueueReport>,
+    /// The band of what comes in, where what goes out has another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_from: Option<QueueReport>,
     /// Differences between what the kernel should hold and what it holds.
     pub drift: Vec<String>,
     #[serde(skip)]
     pub slot: u8,
     #[serde(skip)]
-    pub upper: Option<String>,
+    pub uppers: BTreeSet<String>,
 }
 
 /// The band and its qdiscs.
@@ -259,34 +266,48 @@ impl Site {
 
     fn shown(&self, laid: &Laid, now: u64) -> Result<Shown, Error> {
         let listed = self.listed(laid, now)?;
-        let pair = self.pairs.get(&laid.pair);
-        let upper = pair.and_then(|pair| pair.upper.as_ref());
-        let filled = pair.and_then(|pair| pair.bands.get(&laid.band()));
-        let queue = filled.zip(upper).map(|(filled, upper)| QueueReport {
-            device: upper.name.clone(),
-            class: laid.band().class().to_string(),
-            handle: filled.top.handle.to_string(),
-            qdiscs: shown_chain(filled, laid).to_string(),
-            queued: filled.top.statistics.queued,
-            sent: filled.top.statistics.packets,
-            dropped: filled.top.statistics.drops,
-        });
         let mut drift = listed.missing.clone();
-        if let Some((found, wanted)) = filled.map(Filled::chain).zip(laid.chain())
-            && !wanted.reads_as(&found)
-        {
-            drift.push(format!("the band should hold {wanted} and holds {found}"));
+        for band in laid.bands() {
+            drift.extend(self.drift_of_band(laid, band));
         }
         if let Known::Open { maps, .. } = &self.state {
             drift.extend(self.drift_of_tables(maps)?);
         }
         Ok(Shown {
             listed,
-            queue,
+            queue: self.queue(laid, laid.band()),
+            queue_from: laid.into.and_then(|band| self.queue(laid, band)),
             drift,
             slot: laid.slot,
-            upper: upper.map(|upper| upper.name.clone()),
+            uppers: laid
+                .bands()
+                .filter_map(|band| Some(self.upper(band.pair).ok()?.name.to_owned()))
+                .collect(),
         })
+    }
+
+    fn filled(&self, band: Band) -> Option<&Filled> {
+        self.pairs.get(&band.pair)?.bands.get(&band)
+    }
+
+    fn queue(&self, laid: &Laid, band: Band) -> Option<QueueReport> {
+        let filled = self.filled(band)?;
+        Some(QueueReport {
+            device: self.upper(band.pair).ok()?.name.to_owned(),
+            class: band.class().to_string(),
+            handle: filled.top.handle.to_string(),
+            qdiscs: shown_chain(filled, laid).to_string(),
+            queued: filled.top.statistics.queued,
+            sent: filled.top.statistics.packets,
+            dropped: filled.top.statistics.drops,
+        })
+    }
+
+    fn drift_of_band(&self, laid: &Laid, band: Band) -> Option<String> {
+        let found = self.filled(band)?.chain();
+        let wanted = laid.chain()?;
+        (!wanted.reads_as(&found))
+            .then(|| format!("the band should hold {wanted} and holds {found}"))
     }
 
     fn drift_of_tables(&self, maps: &Maps) -> Result<Option<String>, Error> {

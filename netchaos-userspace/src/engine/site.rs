@@ -3,12 +3,12 @@
 //! The order is what keeps the promises. First what nobody is steered to yet (pairs, bands); then
 //! the journal: the state map says what is to be, so that a call that dies from here on is
 //! finished by the next one; then the tables and their one switch; then, for what goes, the wait
-//! for the packets on their way, and only then the end of its band. The filter on the device
-//! comes last of all and goes first of all.
+//! for the packets on their way, and only then the end of its band. The programs on the device
+//! come last of all and go first of all.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use netchaos_common::abi::{self, Steer};
+use netchaos_common::abi::{self, Lane, Steer};
 
 use super::{
     attach::{Fresh, hooks},
@@ -25,9 +25,9 @@ use crate::{
     plan::{self, Band, CLEAN, Desired, Laid, Tables, chain},
 };
 
-/// How long the packets of a removed experiment are waited for beyond its own delay.
+/// How long the packets of a removed experiment are waited for beyond the longest that they take.
 const PATIENCE_WITH_PACKETS: Duration = Duration::from_secs(2);
-/// And at the longest, whatever its delay.
+/// And at the longest, however long that is.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
 impl Site {
@@ -108,9 +108,7 @@ impl Site {
             }
             let alone = plan::room_alone(new)
                 .ok_or_else(|| Error::Refused("no pair of devices is left".into()))?;
-            for laid in new.iter_mut().filter(|laid| laid.band() == band) {
-                (laid.pair, laid.band) = (alone.pair, alone.band);
-            }
+            new.iter_mut().for_each(|laid| laid.move_band(band, alone));
             *desired = plan::desired(new);
             self.make_pairs(netlink, desired).await?;
             self.fill_band(netlink, alone, &chain).await?;
@@ -135,8 +133,8 @@ impl Site {
                 self.state = Known::Open { maps, laid, dirty };
                 return Ok(None);
             }
-            // The filter on the device was taken away and its program with it, or the maps are
-            // full: new programs come with new maps.
+            // A program on the device was taken away or was never needed, or the maps are full: new
+            // programs come with new maps.
             Known::Open { maps, .. } => Some(maps),
             _ => None,
         };
@@ -196,6 +194,13 @@ impl Site {
         )
     }
 
+    fn lane(&self, band: Band) -> Result<Lane, Error> {
+        Ok(Lane {
+            classid: band.class().0,
+            upper: self.upper(band.pair)?.index,
+        })
+    }
+
     /// What the programs are told to do with an experiment's packets.
     fn steer(&self, laid: &Laid) -> Result<Steer, Error> {
         let fault = &laid.experiment.fault;
@@ -208,8 +213,8 @@ impl Site {
         }
         Ok(Steer {
             ends: laid.ends.unwrap_or(0),
-            classid: laid.band().class().0,
-            upper: self.upper(laid.pair)?.index,
+            out: self.lane(laid.band())?,
+            into: self.lane(laid.band_into())?,
             lower: self.lower(laid.pair)?.index,
             flags,
             loss: chain::loss(fault),
@@ -224,7 +229,7 @@ impl Site {
         at_once: bool,
     ) -> Result<u32, Error> {
         let going = || new.iter().filter(|laid| laid.going);
-        let bands: Vec<Band> = going().map(Laid::band).collect();
+        let bands: Vec<Band> = going().flat_map(Laid::bands).collect();
         let longest = going()
             .map(|laid| chain::longest_wait(&laid.experiment.fault))
             .max()

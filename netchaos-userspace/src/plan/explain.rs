@@ -333,7 +333,7 @@ fn differences(experiment: &Experiment) -> Vec<String> {
         }
     };
     differs(
-        experiment.direction != Direction::To,
+        experiment.direction != Direction::To && !fault.partition,
         "Chaos Mesh makes `from` by shaping what the targets send, which it can for pods alone. \
          Here it is done to what comes in on the selected side, whoever sends it.",
     );

@@ -51,6 +51,10 @@ pub struct Laid {
     pub pair: u8,
     /// [`CLEAN`] where no qdisc has anything to do.
     pub band: u8,
+    /// The band of what comes in, where what goes out has another: two directions do not share a
+    /// link's speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<Band>,
     /// CLOCK_BOOTTIME in nanoseconds; none is never.
     pub ends: Option<u64>,
     pub experiment: Experiment,
@@ -59,7 +63,7 @@ pub struct Laid {
 }
 
 /// Where an experiment's packets go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Band {
     pub pair: u8,
     /// From 1, as tc shows classes.
@@ -106,6 +110,25 @@ impl Laid {
         }
     }
 
+    /// Its bands: one, or one for each direction.
+    pub fn bands(&self) -> impl Iterator<Item = Band> + use<> {
+        std::iter::once(self.band()).chain(self.into)
+    }
+
+    /// The band of what comes in.
+    pub fn band_into(&self) -> Band {
+        self.into.unwrap_or(self.band())
+    }
+
+    /// Moves it out of one of its bands.
+    pub fn move_band(&mut self, from: Band, to: Band) {
+        if self.into == Some(from) {
+            self.into = Some(to);
+        } else if self.band() == from {
+            (self.pair, self.band) = (to.pair, to.band);
+        }
+    }
+
     pub const fn bit(&self) -> u64 {
         1 << self.slot
     }
@@ -133,7 +156,9 @@ impl Laid {
             (Some(old), Some(new)) => chain::fits_in_place(&old, &new),
             _ => false,
         };
-        fits && old.rule == new.rule && segments(&old.fault) == segments(&new.fault)
+        fits && old.rule == new.rule
+            && old.direction == new.direction
+            && segments(&old.fault) == segments(&new.fault)
     }
 
     pub fn has_expired(&self, boot_nanoseconds: u64) -> bool {
@@ -149,11 +174,12 @@ pub fn desired(laid: &[Laid]) -> Desired {
         ..Desired::default()
     };
     for laid in staying() {
-        *desired.pairs.entry(laid.pair).or_default() |=
-            segments(&laid.experiment.fault) == Some(true);
-        desired
-            .bands
-            .extend(laid.chain().map(|chain| (laid.band(), chain)));
+        for band in laid.bands() {
+            *desired.pairs.entry(band.pair).or_default() |=
+                segments(&laid.experiment.fault) == Some(true);
+            let chain = laid.chain().map(|chain| (band, chain));
+            desired.bands.extend(chain);
+        }
         let live = if laid.experiment.paused {
             0
         } else {
@@ -177,42 +203,65 @@ fn segments(fault: &Fault) -> Option<bool> {
     (!fault.partition).then(|| chain::counts_segments(fault))
 }
 
-/// Slot and band for one more experiment; none where the device has no more.
+/// Where one more experiment goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub slot: u8,
+    pub band: Band,
+    /// As in [`Laid`].
+    pub into: Option<Band>,
+}
+
+/// Slot and bands for one more experiment; none where the device has no more.
 ///
 /// Slots go up, so that a packet gets its experiments in the order in which they were made; when
 /// they are used up, the first free one is taken. Faults that want segments have pairs of their
 /// own, so that nobody else's packets are cut.
-pub fn room(laid: &[Laid], fault: &Fault) -> Option<(u8, Band)> {
+pub fn room(laid: &[Laid], experiment: &Experiment) -> Option<Room> {
     let slots = SLOTS as u8;
     let next = laid.iter().map(|laid| laid.slot + 1).max().unwrap_or(0);
     let is_free = |slot: &u8| laid.iter().all(|laid| laid.slot != *slot);
     let slot = (next..slots).chain(0..slots).find(is_free)?;
+    let band = free_band(laid, &experiment.fault, None)?;
+    let into = if experiment.direction == Direction::Both && band.band != CLEAN {
+        Some(free_band(laid, &experiment.fault, Some(band))?)
+    } else {
+        None
+    };
+    Some(Room { slot, band, into })
+}
+
+/// A band that nobody is in, beside experiments that agree about segments; [`CLEAN`] where no
+/// qdisc has anything to do.
+fn free_band(laid: &[Laid], fault: &Fault, taken: Option<Band>) -> Option<Band> {
     let wanted = segments(fault);
-    let agrees = |pair: u8| {
-        let others = laid.iter().filter(|laid| laid.pair == pair);
+    let agrees = |pair: &u8| {
+        let others = laid.iter().filter(|laid| is_in(laid, *pair));
         let mut others = others.filter_map(|laid| segments(&laid.experiment.fault));
         others.all(|other| wanted.is_none_or(|wanted| wanted == other))
     };
-    let band = (0..=u8::MAX)
-        .filter(|pair| agrees(*pair))
-        .find_map(|pair| free_band(laid, pair, fault))?;
-    Some((slot, band))
+    let is_free = |band: &Band| {
+        Some(*band) != taken
+            && laid
+                .iter()
+                .all(|laid| laid.bands().all(|other| other != *band))
+    };
+    (0..=u8::MAX).filter(agrees).find_map(|pair| {
+        if chain::of(fault).is_none() {
+            return Some(Band { pair, band: CLEAN });
+        }
+        BANDS.map(|band| Band { pair, band }).find(is_free)
+    })
 }
 
-/// A band in a pair that nobody is in; none where all are taken.
-fn free_band(laid: &[Laid], pair: u8, fault: &Fault) -> Option<Band> {
-    if chain::of(fault).is_none() {
-        return Some(Band { pair, band: CLEAN });
-    }
-    BANDS
-        .map(|band| Band { pair, band })
-        .find(|band| laid.iter().all(|laid| laid.band() != *band))
+fn is_in(laid: &Laid, pair: u8) -> bool {
+    laid.bands().any(|band| band.pair == pair)
 }
 
 /// A band in a pair without any other experiment: where the kernel does not let an experiment's
 /// netem be beside others.
 pub fn room_alone(laid: &[Laid]) -> Option<Band> {
-    let pair = (0..=u8::MAX).find(|pair| laid.iter().all(|laid| laid.pair != *pair))?;
+    let pair = (0..=u8::MAX).find(|pair| laid.iter().all(|laid| !is_in(laid, *pair)))?;
     let band = *BANDS.start();
     Some(Band { pair, band })
 }

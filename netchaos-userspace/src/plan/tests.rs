@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use super::*;
-use crate::experiment::{Delay, Direction, Fault, Rule, Targets};
+use crate::experiment::{Chance, Delay, Direction, Fault, Loss, Rule, Targets};
 
 fn delay() -> Fault {
     Fault {
@@ -21,6 +21,7 @@ pub fn laid(slot: u8, band: Band, targets: &[&str]) -> Laid {
         created: 0,
         pair: band.pair,
         band: band.band,
+        into: None,
         ends: None,
         experiment: Experiment {
             name: format!("e{slot}"),
@@ -42,23 +43,125 @@ const fn band(pair: u8, band: u8) -> Band {
     Band { pair, band }
 }
 
+/// Slot and band for one more experiment to its targets.
+fn room_for(others: &[Laid], fault: Fault) -> Option<(u8, Band)> {
+    let mut experiment = laid(0, band(0, 0), &[]).experiment;
+    experiment.fault = fault;
+    let room = room(others, &experiment)?;
+    assert_eq!(room.into, None);
+    Some((room.slot, room.band))
+}
+
+fn loss() -> Fault {
+    let chance = Chance {
+        percent: "5".parse().unwrap(),
+        ..Chance::default()
+    };
+    Fault {
+        loss: Some(Loss::Random(chance)),
+        ..Fault::default()
+    }
+}
+
+fn of_fault(slot: u8, band: Band, fault: Fault) -> Laid {
+    let mut laid = laid(slot, band, &[]);
+    laid.experiment.fault = fault;
+    laid
+}
+
+#[test]
+fn faults_that_cut_packets_have_pairs_of_their_own_and_those_without_a_qdisc_no_band() {
+    let lossy = Fault {
+        loss: loss().loss,
+        ..delay()
+    };
+    let slow = laid(0, band(0, 2), &[]);
+    assert_eq!(
+        room_for(slice::from_ref(&slow), lossy.clone()),
+        Some((1, band(1, 2)))
+    );
+    assert_eq!(
+        room_for(slice::from_ref(&slow), loss()),
+        Some((1, band(1, CLEAN)))
+    );
+    let lost = of_fault(1, band(1, CLEAN), loss());
+    let both = [slow, lost];
+    assert_eq!(room_for(&both, lossy), Some((2, band(1, 2))));
+    assert_eq!(room_for(&both, delay()), Some((2, band(0, 3))));
+    let desired = desired(&both);
+    assert_eq!(desired.pairs, [(0, false), (1, true)].into());
+    assert_eq!(desired.bands.len(), 1);
+}
+
+#[test]
+fn a_partition_goes_anywhere_and_decides_nothing_for_others() {
+    let cut = Fault {
+        partition: true,
+        ..Fault::default()
+    };
+    let one = [of_fault(0, band(0, CLEAN), cut.clone())];
+    assert_eq!(room_for(&one, loss()), Some((1, band(0, CLEAN))));
+    let two = [one[0].clone(), of_fault(1, band(0, CLEAN), loss())];
+    assert_eq!(room_for(&two, cut), Some((2, band(0, CLEAN))));
+    assert_eq!(room_for(&two, delay()), Some((2, band(1, 2))));
+}
+
+#[test]
+fn both_directions_have_a_band_each() {
+    let mut both = laid(0, band(0, 2), &["10.0.0.1"]);
+    both.experiment.direction = Direction::Both;
+    let found = room(&[], &both.experiment).unwrap();
+    assert_eq!((found.band, found.into), (band(0, 2), Some(band(0, 3))));
+    both.into = found.into;
+    assert_eq!(
+        room_for(slice::from_ref(&both), delay()),
+        Some((1, band(0, 4)))
+    );
+    let desired = desired(slice::from_ref(&both));
+    assert_eq!(desired.bands.len(), 2);
+    assert_eq!((desired.out, desired.into), (1, 1));
+    both.move_band(band(0, 3), band(7, 2));
+    assert_eq!(both.bands().collect::<Vec<_>>(), [band(0, 2), band(7, 2)]);
+    both.experiment.fault = loss();
+    assert_eq!(room(&[], &both.experiment).unwrap().into, None);
+}
+
+#[test]
+fn what_a_netem_can_take_changes_in_place_and_all_else_moves() {
+    let slow = laid(0, band(0, 2), &["10.0.0.1"]);
+    let changes = |change: &dyn Fn(&mut Experiment)| {
+        let mut new = slow.experiment.clone();
+        change(&mut new);
+        slow.changes_in_place(&new)
+    };
+    assert!(changes(&|new| {
+        new.fault.delay.as_mut().unwrap().latency = Duration::from_secs(1);
+    }));
+    assert!(changes(&|new| new.targets = Targets::AllTraffic));
+    assert!(changes(&|new| new.paused = true));
+    assert!(!changes(&|new| new.direction = Direction::From));
+    assert!(!changes(&|new| new.fault = loss()));
+    assert!(!changes(&|new| new.rule.ports = "80".parse().unwrap()));
+    assert!(!changes(&|new| new.fault.loss = loss().loss));
+}
+
 #[test]
 fn the_first_experiment_leaves_band_one_clean() {
-    assert_eq!(room(&[], &delay()), Some((0, band(0, 2))));
+    assert_eq!(room_for(&[], delay()), Some((0, band(0, 2))));
 }
 
 #[test]
 fn slots_go_up_and_bands_are_used_again() {
     let laid = [laid(0, band(0, 3), &[]), laid(5, band(0, 2), &[])];
-    assert_eq!(room(&laid, &delay()), Some((6, band(0, 4))));
+    assert_eq!(room_for(&laid, delay()), Some((6, band(0, 4))));
     let laid = [laid[0].clone(), super::tests::laid(63, band(0, 4), &[])];
-    assert_eq!(room(&laid, &delay()), Some((1, band(0, 2))));
+    assert_eq!(room_for(&laid, delay()), Some((1, band(0, 2))));
 }
 
 #[test]
 fn the_sixteenth_experiment_opens_another_pair_and_the_sixty_fifth_has_no_room() {
     let mut all = Vec::new();
-    while let Some((slot, band)) = room(&all, &delay()) {
+    while let Some((slot, band)) = room_for(&all, delay()) {
         all.push(laid(slot, band, &[]));
     }
     assert_eq!(all.len(), SLOTS);

@@ -13,7 +13,7 @@ use netchaos::{
     },
     plan::tables::family_and_bytes,
 };
-use netchaos_common::abi::{Commit, Counter, Device, HostKey, Loss, Steer, Wants};
+use netchaos_common::abi::{Commit, Counter, Device, HostKey, Lane, Loss, Steer, Wants};
 use netchaos_tests::{
     netns::Netns,
     probe::{class_packets, udp_round_trips_of},
@@ -168,10 +168,14 @@ fn load(device: &Link, lower: &Link, upper: &Link, experiments: &[Experiment<'_>
     let mut wants = BTreeMap::<HostKey, u64>::new();
     let (mut out, mut into) = (0, 0);
     for (slot, experiment) in (0_u32..).zip(experiments) {
-        let steer = Steer {
-            ends: 0,
+        let lane = Lane {
             classid: class(slot),
             upper: upper.index,
+        };
+        let steer = Steer {
+            ends: 0,
+            out: lane,
+            into: lane,
             lower: lower.index,
             flags: experiment.flags,
             loss: experiment.loss,

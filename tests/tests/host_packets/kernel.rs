@@ -7,7 +7,7 @@ use netchaos::{
     kernel::bpf::{Capacity, Classifier, Entry as _},
     plan::{Laid, Tables},
 };
-use netchaos_common::abi::{Commit, Loss, Mark, SLOTS, Steer};
+use netchaos_common::abi::{Commit, Lane, Loss, Mark, SLOTS, Steer};
 
 use super::{
     reference::{self, Hits, Rule, Stop, Target, Way},
@@ -256,10 +256,14 @@ pub fn steer(slot: usize, fault: reference::Fault) -> Steer {
     if fault.cuts {
         flags |= Steer::SEGMENT;
     }
-    Steer {
-        ends: 0,
+    let lane = Lane {
         classid: class(slot),
         upper: IFINDEX,
+    };
+    Steer {
+        ends: 0,
+        out: lane,
+        into: lane,
         lower: IFINDEX,
         flags,
         loss: Loss {
@@ -281,6 +285,7 @@ pub fn laid(slot: usize, rule: &Rule) -> Laid {
         created: 0,
         pair: slot as u8,
         band: 2,
+        into: None,
         ends: None,
         experiment: Experiment {
             name: format!("e{slot}"),

@@ -92,11 +92,13 @@ fn whose_devices_are_gone_is_left_out_and_does_not_count() {
     let stops = kernel.walk(&frame, Way::Out, 4);
     assert_eq!(stops, [Stop::Lap(0), Stop::Cut(1), Stop::Dropped]);
     for (slot, rule) in rules.iter().enumerate().take(3) {
-        let steer = Steer {
-            upper: if rule.fault.loses { 1 } else { gone },
+        let mut steer = Steer {
             lower: gone,
             ..steer(slot, rule.fault)
         };
+        for lane in [&mut steer.out, &mut steer.into] {
+            lane.upper = if rule.fault.loses { 1 } else { gone };
+        }
         kernel.set_steer(slot, steer);
     }
     for way in [Way::Out, Way::In] {

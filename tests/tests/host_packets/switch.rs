@@ -12,6 +12,7 @@ use netchaos::{
     plan::{Laid, Tables},
 };
 use netchaos_common::abi::Steer;
+use netchaos_tests::random::Random;
 
 use super::{
     WAYS, frames,
@@ -21,7 +22,6 @@ use super::{
     rules::{BAND, random_rule, rule},
     runnable,
 };
-use netchaos_tests::random::Random;
 
 /// What each slot is for.
 type State = Vec<Rule>;

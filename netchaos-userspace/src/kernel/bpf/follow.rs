@@ -18,6 +18,8 @@ pub const FOLLOW: &str = "netchaos_follow";
 pub struct Steered {
     #[serde(skip)]
     pub slot: u32,
+    /// Whether it came from the peer, and does not go to it.
+    pub ingress: bool,
     pub peer: String,
     /// 0 where the packet has none.
     pub port: u16,
@@ -100,11 +102,12 @@ impl Follow {
     }
 }
 
-/// The line that the program writes: slot, peer, port, length.
+/// The line that the program writes: slot, 1 where the packet comes in, peer, port, length.
 fn parse(line: &str) -> Option<Steered> {
     let mut words = line.split(' ');
     let steered = Steered {
         slot: words.next()?.parse().ok()?,
+        ingress: words.next()? == "1",
         peer: words.next()?.to_owned(),
         port: words.next()?.parse().ok()?,
         length: words.next()?.parse().ok()?,
@@ -118,10 +121,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_program_is_a_packet() {
-        let steered = parse("3 2001:db8::1 443 1514").unwrap();
-        assert_eq!(steered.slot, 3);
+        let steered = parse("3 1 2001:db8::1 443 1514").unwrap();
+        assert_eq!((steered.slot, steered.ingress), (3, true));
         assert_eq!((steered.peer.as_str(), steered.port), ("2001:db8::1", 443));
-        assert_eq!(parse("3 10.0.0.1 443"), None);
-        assert_eq!(parse("3 10.0.0.1 443 1514 x"), None);
+        assert_eq!(parse("3 0 10.0.0.1 443"), None);
+        assert_eq!(parse("3 0 10.0.0.1 443 1514 x"), None);
     }
 }
