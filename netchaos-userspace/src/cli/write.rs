@@ -10,7 +10,7 @@ use super::{
     tree::Plan,
 };
 use crate::{
-    engine::{self, Effect, Healed, Laying},
+    engine::{self, Effect, Healed, Laying, Written},
     experiment::{
         Experiment, Invalid, Problem, Problems,
         manifest::{self, Document, Reading},
@@ -34,8 +34,10 @@ const fn word(effect: Effect) -> &'static str {
     }
 }
 
-fn say(format: args::Format, effects: Vec<(String, Effect)>) -> Result<(), Failure> {
-    let done: Vec<Done> = effects
+fn say(format: args::Format, written: Written) -> Result<(), Failure> {
+    say_flushed(written.flushed);
+    let done: Vec<Done> = written
+        .effects
         .into_iter()
         .map(|(name, effect)| Done {
             name,
@@ -187,9 +189,9 @@ pub fn run(run: args::Run) -> Result<(), Failure> {
         may_change: false,
     };
     let place = open(&place)?;
-    let began = |effects: &[(String, Effect)]| {
+    let began = |written: Written| {
         // Whoever closes the pipe ends the run with a signal all the same.
-        let _ = say(format, effects.to_vec());
+        let _ = say(format, written);
     };
     let flushed = engine::inside(&place, async |session| {
         session.run(laying, began, note).await
@@ -215,8 +217,8 @@ fn lay(
 ) -> Result<(), Failure> {
     let place = open(place)?;
     if !dry_run {
-        let effects = engine::inside(&place, async |session| session.lay(laying).await)?;
-        return say(format, effects);
+        let written = engine::inside(&place, async |session| session.lay(laying).await)?;
+        return say(format, written);
     }
     let planned = engine::inside(&place, async |session| session.plan(laying).await)?;
     let plans: Vec<Plan> = planned.into_iter().map(Plan::of).collect();
@@ -232,45 +234,44 @@ pub fn change(change: args::Change) -> Result<(), Failure> {
     let patch = flags::patch(&change.fault).map_err(Failure::usage)?;
     let place = open(&change.place)?;
     let name = change.name;
-    let (effect, notes) = engine::inside(&place, async |session| {
+    let (written, notes) = engine::inside(&place, async |session| {
         session.change(&name, |fault| patch.apply(fault)).await
     })?;
     notes.iter().for_each(|text| note(text));
-    say(change.output.output, vec![(name, effect)])
+    say(change.output.output, written)
 }
 
 pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
     let list = flags::targets(&targets.targets).map_err(Failure::usage)?;
     let place = open(&targets.place)?;
     let name = targets.name;
-    let effect = engine::inside(&place, async |session| {
+    let written = engine::inside(&place, async |session| {
         if adds {
             session.add_targets(&name, &list).await
         } else {
             session.remove_targets(&name, &list).await
         }
     })?;
-    say(targets.output.output, vec![(name, effect)])
+    say(targets.output.output, written)
 }
 
 pub fn pause(names: args::Names, pause: bool) -> Result<(), Failure> {
     let place = open(&names.place)?;
-    let effects = engine::inside(&place, async |session| {
+    let written = engine::inside(&place, async |session| {
         session.pause(&names.names, pause).await
     })?;
-    say(names.output.output, effects)
+    say(names.output.output, written)
 }
 
 pub fn remove(remove: args::Remove) -> Result<(), Failure> {
     let place = open(&remove.place)?;
     let names = (!remove.all).then_some(remove.names.as_slice());
-    let (effects, flushed) = engine::inside(&place, async |session| {
+    let written = engine::inside(&place, async |session| {
         session
             .remove(names, remove.device.as_deref(), remove.now)
             .await
     })?;
-    say_flushed(flushed);
-    say(remove.output.output, effects)
+    say(remove.output.output, written)
 }
 
 /// What was healed in a place, for programs.

@@ -35,7 +35,7 @@ impl Site {
     }
 
     /// Attaches programs that have just been loaded in place of those that use other maps: first
-    /// behind the pairs, last on the device. And takes those away that nothing is steered by.
+    /// behind the pairs, last on the device.
     pub(super) async fn attach(
         &mut self,
         netlink: &Netlink,
@@ -59,11 +59,21 @@ impl Site {
                 self.seats.set(hook, Some(seat));
             }
         }
-        // What steers now is in its seat before what no longer does leaves its own.
+        self.is_mixed = false;
+        self.observe_programs(netlink, desired).await
+    }
+
+    /// Takes our programs from the hooks that nothing needs any more. Only when no packet is on its
+    /// way that has to get rid of its mark there.
+    pub(super) async fn leave_unneeded(
+        &mut self,
+        netlink: &Netlink,
+        desired: &Desired,
+    ) -> Result<(), Error> {
         for (hook, _) in hooks(desired).into_iter().filter(|(_, needed)| !*needed) {
             self.leave(netlink, hook).await?;
         }
-        self.observe_programs(netlink, desired).await
+        Ok(())
     }
 
     async fn attach_to_device(

@@ -45,7 +45,7 @@ impl Session<'_> {
             mut observed, new, ..
         } = draft;
         for laid in new.values() {
-            plan::tables::check_size(laid.iter())?;
+            plan::tables::check_size(laid.iter().filter(|laid| !laid.going))?;
         }
         let mut done: Vec<(u32, Vec<Laid>)> = Vec::new();
         let mut flushed = 0;
@@ -216,7 +216,13 @@ impl Draft {
         if after == *before {
             return Ok(Effect::Unchanged);
         }
-        self.fits_device(ifindex, &after.experiment)?;
+        match after.experiment.check() {
+            wrong if wrong.is_empty() => {}
+            wrong => return Err(Problems(wrong).into()),
+        }
+        if after.experiment.fault != before.experiment.fault {
+            self.fits_device(ifindex, &after.experiment)?;
+        }
         let all = self.new.entry(ifindex).or_default();
         if let Some(laid) = all.iter_mut().find(|laid| laid.slot == before.slot) {
             if before.changes_in_place(&after.experiment) {
@@ -282,9 +288,11 @@ impl Site {
 
     /// Nothing is half done: whatever is there was brought to its end.
     fn is_settled(&self) -> bool {
-        let whole = |laid: &Laid| !laid.going && self.missing(laid).is_empty();
+        let whole = |laid: &Laid| {
+            !laid.going && self.missing(laid).is_empty() && self.drift_of_bands(laid).is_empty()
+        };
         match &self.state {
-            Known::Open { dirty, laid, .. } => !dirty && laid.iter().all(whole),
+            Known::Open { dirty, laid, .. } => !dirty && !self.is_mixed && laid.iter().all(whole),
             _ => self.pairs.is_empty(),
         }
     }

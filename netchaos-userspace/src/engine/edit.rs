@@ -22,6 +22,15 @@ pub enum Effect {
     Removed,
 }
 
+/// What a call has written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What became of each experiment.
+    pub effects: Vec<(String, Effect)>,
+    /// Packets that waited in queues and went down with them.
+    pub flushed: u32,
+}
+
 /// Experiments to be laid.
 #[derive(Clone, Debug)]
 pub struct Laying {
@@ -45,13 +54,13 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As the module says; nothing has changed then, or the error is [`Error::Partly`].
-    pub async fn lay(&self, laying: Laying) -> Result<Vec<(String, Effect)>, Error> {
+    pub async fn lay(&self, laying: Laying) -> Result<Written, Error> {
         let addresses = self.addresses_of(&laying.experiments).await?;
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
         let effects = self.place_all(&mut draft, &laying, &addresses).await?;
-        self.carry_out(draft, false).await?;
-        Ok(effects)
+        let flushed = self.carry_out(draft, false).await?;
+        Ok(Written { effects, flushed })
     }
 
     /// What [`Session::lay`] would make the devices hold. Changes nothing, and waits for nobody.
@@ -70,7 +79,7 @@ impl Session<'_> {
         Ok(planned.collect())
     }
 
-    /// Changes an experiment's fault in place. Gives back what is worth a word about the new one.
+    /// Changes an experiment's fault, in place where that is one moment for every packet. Gives back what is worth a word about the new one.
     ///
     /// # Errors
     /// There is no such experiment, the change does not fit its fault, or as the module says.
@@ -78,9 +87,9 @@ impl Session<'_> {
         &self,
         name: &str,
         change: impl FnOnce(&mut Fault) -> Result<(), Problems>,
-    ) -> Result<(Effect, Vec<String>), Error> {
+    ) -> Result<(Written, Vec<String>), Error> {
         let mut notes = Vec::new();
-        let effect = self
+        let written = self
             .edit(name, |laid| {
                 change(&mut laid.experiment.fault)
                     .map_err(|problems| Error::Refused(problems.to_string()))?;
@@ -88,14 +97,14 @@ impl Session<'_> {
                 Ok(())
             })
             .await?;
-        Ok((effect, notes))
+        Ok((written, notes))
     }
 
     /// Aims an experiment at more peers. They count from the next packet on.
     ///
     /// # Errors
     /// As [`Session::change`], and where a name has no address.
-    pub async fn add_targets(&self, name: &str, targets: &[Target]) -> Result<Effect, Error> {
+    pub async fn add_targets(&self, name: &str, targets: &[Target]) -> Result<Written, Error> {
         let addresses = self.addresses(targets.iter()).await?;
         self.edit(name, |laid| {
             let list = target_list(laid)?;
@@ -122,20 +131,24 @@ impl Session<'_> {
         name: &str,
         addresses: &[IpAddr],
     ) -> Result<Effect, Error> {
-        self.edit(experiment, |laid| {
+        let edited = self.edit(experiment, |laid| {
             if names_in(&laid.experiment).any(|used| used == name) {
                 add_known(laid, name.to_owned(), addresses.to_vec());
             }
             Ok(())
-        })
-        .await
+        });
+        match edited.await {
+            // It has ended, or somebody has taken it away.
+            Err(Error::Refused(_)) => Ok(Effect::Unchanged),
+            other => Ok(other?.effects[0].1),
+        }
     }
 
     /// Takes peers away from an experiment.
     ///
     /// # Errors
     /// As [`Session::change`]; where it is not aimed at one of them, or at nothing else.
-    pub async fn remove_targets(&self, name: &str, targets: &[Target]) -> Result<Effect, Error> {
+    pub async fn remove_targets(&self, name: &str, targets: &[Target]) -> Result<Written, Error> {
         self.edit(name, |laid| {
             let list = target_list(laid)?;
             let known: BTreeSet<&Target> = list.iter().collect();
@@ -168,11 +181,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As [`Session::change`].
-    pub async fn pause(
-        &self,
-        names: &[String],
-        pause: bool,
-    ) -> Result<Vec<(String, Effect)>, Error> {
+    pub async fn pause(&self, names: &[String], pause: bool) -> Result<Written, Error> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
         let mut effects = Vec::new();
@@ -186,12 +195,12 @@ impl Session<'_> {
             laid.experiment.paused = pause;
             effects.push((name.clone(), effect));
         }
-        self.carry_out(draft, false).await?;
-        Ok(effects)
+        let flushed = self.carry_out(draft, false).await?;
+        Ok(Written { effects, flushed })
     }
 
     /// Takes experiments away, all of the place where no names are given. `at_once` does not wait
-    /// for the packets in them. Gives back what went and how many packets were thrown away.
+    /// for the packets in them.
     ///
     /// # Errors
     /// As [`Session::change`].
@@ -200,7 +209,7 @@ impl Session<'_> {
         names: Option<&[String]>,
         device: Option<&str>,
         at_once: bool,
-    ) -> Result<(Vec<(String, Effect)>, u32), Error> {
+    ) -> Result<Written, Error> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
         let wanted = match names {
@@ -215,14 +224,17 @@ impl Session<'_> {
         }
         let flushed = self.carry_out(draft, at_once).await?;
         let effects = wanted.into_iter().map(|name| (name, Effect::Removed));
-        Ok((effects.collect(), flushed))
+        Ok(Written {
+            effects: effects.collect(),
+            flushed,
+        })
     }
 
     async fn edit(
         &self,
         name: &str,
         edit: impl FnOnce(&mut Laid) -> Result<(), Error>,
-    ) -> Result<Effect, Error> {
+    ) -> Result<Written, Error> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
         let before = draft.find(name)?.clone();
@@ -230,8 +242,11 @@ impl Session<'_> {
         edit(&mut after)?;
         let device = draft.device_of(name).unwrap_or_default();
         let effect = draft.settle(device, &before, after)?;
-        self.carry_out(draft, false).await?;
-        Ok(effect)
+        let flushed = self.carry_out(draft, false).await?;
+        Ok(Written {
+            effects: vec![(name.to_owned(), effect)],
+            flushed,
+        })
     }
 
     async fn place_all(

@@ -38,7 +38,7 @@ use crate::{
 
 pub use self::{
     doctor::{Ability, Diagnosis, diagnose},
-    edit::{Effect, Laying, Planned},
+    edit::{Effect, Laying, Planned, Written},
     error::{Error, Outcome},
     heal::Healed,
     report::{Hits, Listed, QueueReport, Shown, Standing},

@@ -7,7 +7,7 @@ use netchaos_common::abi::{ABI_VERSION, MAGIC, SLOTS, State};
 use super::{
     attach,
     error::Error,
-    ours::{Clsact, Own, Role, Seats, is_own_filter},
+    ours::{Clsact, Own, Role, Seat, Seats, is_own_filter},
 };
 use crate::{
     experiment::Direction,
@@ -35,6 +35,8 @@ pub struct Site {
     pub seats: Seats,
     pub clsact: Clsact,
     pub state: Known,
+    /// Its programs use maps that differ: a call died while it put new ones in their places.
+    pub is_mixed: bool,
 }
 
 /// A private pair of devices.
@@ -117,6 +119,10 @@ impl Observed {
                 Err(error) => return Err(error),
             }
             site.state = Known::read(site);
+            match site.has_one_set_of_maps() {
+                Ok(is_one) => site.is_mixed = !is_one,
+                Err(error) => site.state = Known::Closed(Arc::new(error)),
+            }
         }
         Ok(observed)
     }
@@ -167,7 +173,25 @@ impl Site {
             seats: Seats::default(),
             clsact: Clsact::Found,
             state: Known::Nothing,
+            is_mixed: false,
         }
+    }
+
+    fn has_one_set_of_maps(&self) -> Result<bool, bpf::Error> {
+        let filters = self.pairs.values().filter_map(|pair| pair.filter.as_ref());
+        let behind = filters.filter_map(|filter| Some(filter.program.as_ref()?.1));
+        let seats = [&self.seats.egress, &self.seats.ingress];
+        let on_device = seats.into_iter().flatten().filter_map(Seat::program);
+        let mut programs = behind.chain(on_device);
+        let Some(first) = programs.next() else {
+            return Ok(true);
+        };
+        for other in programs {
+            if !bpf::share_maps(first, other)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The device's name, as far as it is still known.

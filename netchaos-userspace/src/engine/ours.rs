@@ -132,6 +132,16 @@ pub enum Seat {
     Clsact(Filter),
 }
 
+impl Seat {
+    /// The program's id.
+    pub fn program(&self) -> Option<u32> {
+        match self {
+            Self::Tcx(id) => Some(*id),
+            Self::Clsact(filter) => filter.program.as_ref().map(|(_, id)| *id),
+        }
+    }
+}
+
 /// The seats of our programs on the faults' device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seats {

@@ -155,7 +155,7 @@ impl Session<'_> {
             if matches!(site.state, Known::Nothing) {
                 remains.push(site.remains());
             }
-            for laid in site.laid() {
+            for laid in site.told() {
                 all.push(site.listed(laid, now)?);
             }
         }
@@ -204,7 +204,7 @@ impl Session<'_> {
         let mut names = Vec::new();
         for site in &observed.sites {
             site.is_understood()?;
-            for laid in site.laid() {
+            for laid in site.told() {
                 if laid.experiment.name == name {
                     return site.shown(laid, now);
                 }
@@ -267,9 +267,7 @@ impl Site {
     fn shown(&self, laid: &Laid, now: u64) -> Result<Shown, Error> {
         let listed = self.listed(laid, now)?;
         let mut drift = listed.missing.clone();
-        for band in laid.bands() {
-            drift.extend(self.drift_of_band(laid, band));
-        }
+        drift.extend(self.drift_of_bands(laid));
         if let Known::Open { maps, .. } = &self.state {
             drift.extend(self.drift_of_tables(maps)?);
         }
@@ -303,11 +301,30 @@ impl Site {
         })
     }
 
-    fn drift_of_band(&self, laid: &Laid, band: Band) -> Option<String> {
-        let found = self.filled(band)?.chain();
-        let wanted = laid.chain()?;
-        (!wanted.reads_as(&found))
-            .then(|| format!("the band should hold {wanted} and holds {found}"))
+    /// What its bands hold differently from what they should, in words.
+    pub(super) fn drift_of_bands(&self, laid: &Laid) -> Vec<String> {
+        let Some(wanted) = laid.chain() else {
+            return Vec::new();
+        };
+        let found = laid
+            .bands()
+            .filter_map(|band| Some(self.filled(band)?.chain()));
+        found
+            .filter(|found| !wanted.reads_as(found))
+            .map(|found| format!("the band should hold {wanted} and holds {found}"))
+            .collect()
+    }
+
+    /// The experiments as people count them: one that is moving is there twice.
+    fn told(&self) -> impl Iterator<Item = &Laid> {
+        let moved = |laid: &&Laid| {
+            let all = self.laid().iter();
+            laid.going
+                && all
+                    .filter(|other| !other.going)
+                    .any(|other| other.is_the_same(laid))
+        };
+        self.laid().iter().filter(move |laid| !moved(laid))
     }
 
     fn drift_of_tables(&self, maps: &Maps) -> Result<Option<String>, Error> {

@@ -12,8 +12,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Effect, Laying, Session, edit::names_in, error::Error};
-use crate::names;
+use super::{Effect, Laying, Session, Written, edit::names_in, error::Error};
+use crate::{kernel::netns, names};
 
 /// Name servers are not asked more often than this, however short a record's time to live is.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ const LONGEST_TTL: Duration = Duration::from_secs(60);
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Stop {
@@ -33,6 +34,7 @@ impl Stop {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
@@ -40,13 +42,15 @@ impl Stop {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            // The terminal was closed.
+            _ = self.hangup.recv() => {}
         }
     }
 }
 
 impl Session<'_> {
     /// Lays experiments, follows the names among their targets, and takes all of them away at
-    /// SIGINT, SIGTERM, or when the last one has ended. `began` hears what was laid, `note` what is
+    /// SIGINT, SIGTERM, SIGHUP, or when the last one has ended. `began` hears what was laid, `note` what is
     /// worth a word on the way. Gives back how many packets were thrown away at the end.
     ///
     /// # Errors
@@ -54,14 +58,15 @@ impl Session<'_> {
     pub async fn run(
         &self,
         laying: Laying,
-        began: impl FnOnce(&[(String, Effect)]),
+        began: impl FnOnce(Written),
         note: impl Fn(&str),
     ) -> Result<u32, Error> {
         // Before anything is laid: whoever stops us in the middle finds it taken away.
         let mut stop = Stop::listen()?;
         let experiments = laying.experiments.clone();
-        let effects = self.lay(laying).await?;
-        began(&effects);
+        let written = self.lay(laying).await?;
+        let made = self.made(&written.effects).await?;
+        began(written);
         let durations: Option<Vec<Duration>> = experiments.iter().map(|e| e.duration).collect();
         let longest = durations.and_then(|all| all.into_iter().max());
         let end = longest.map(|longest| Instant::now() + longest);
@@ -77,10 +82,43 @@ impl Session<'_> {
             () = until(end) => {}
             () = self.keep_up(&mut watched, &note) => {}
         }
-        let mut left = self.list().await?.0;
-        left.retain(|listed| effects.iter().any(|(name, _)| *name == listed.name));
-        let left: Vec<String> = left.into_iter().map(|listed| listed.name).collect();
-        Ok(self.remove(Some(&left), None, false).await?.1)
+        // Whoever holds the lock may need it for as long as packets take: without an end of their
+        // own our faults would stay if we gave up.
+        let mut lock = self.lock();
+        for _ in 0..2 {
+            if let Err(error @ netns::Error::Locked { .. }) = &lock {
+                note(&format!("{error}; trying again"));
+                lock = self.lock();
+            }
+        }
+        let _lock = match lock {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                note(&format!("{error}; going on without the lock"));
+                None
+            }
+        };
+        self.remove_those(&made).await
+    }
+
+    /// The experiments of these names as they are now: their names, and when they were made.
+    async fn made(&self, effects: &[(String, Effect)]) -> Result<Vec<(String, u64)>, Error> {
+        let draft = self.draft().await?;
+        let all = draft.new.values().flatten().filter(|laid| !laid.going);
+        let ours = all.filter(|laid| effects.iter().any(|(name, _)| laid.is_called(name)));
+        let made = ours.map(|laid| (laid.experiment.name.clone(), laid.created));
+        Ok(made.collect())
+    }
+
+    /// Takes away what is left of these, and nothing that somebody else has made under their names.
+    async fn remove_those(&self, made: &[(String, u64)]) -> Result<u32, Error> {
+        let mut draft = self.draft().await?;
+        for laid in draft.new.values_mut().flatten() {
+            let is_it =
+                |(name, created): &(String, u64)| laid.is_called(name) && laid.created == *created;
+            laid.going |= made.iter().any(is_it);
+        }
+        self.carry_out(draft, false).await
     }
 
     /// Looks the names up again and again, and aims the experiments at what they have come to
@@ -138,13 +176,19 @@ impl Session<'_> {
         addresses: &[IpAddr],
         note: &impl Fn(&str),
     ) -> Result<(), Error> {
+        let mut first_error = None;
         for user in users {
-            if self.add_addresses(user, name, addresses).await? == Effect::Changed {
-                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                note(&format!("{user}: {name} is now {}", addresses.join(", ")));
+            match self.add_addresses(user, name, addresses).await {
+                Ok(Effect::Changed) => {
+                    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                    note(&format!("{user}: {name} is now {}", addresses.join(", ")));
+                }
+                Ok(_) => {}
+                // The others want the addresses all the same.
+                Err(error) => drop(first_error.get_or_insert(error)),
             }
         }
-        Ok(())
+        first_error.map_or(Ok(()), Err)
     }
 }
 

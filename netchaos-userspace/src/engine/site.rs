@@ -45,7 +45,7 @@ impl Site {
         at_once: bool,
     ) -> Result<u32, Error> {
         let mut desired = plan::desired(&new);
-        self.make_pairs(netlink, &desired).await?;
+        self.make_pairs(netlink, &desired, &new).await?;
         self.fill_bands(netlink, &mut new, &mut desired).await?;
         let is_last = desired.pairs.is_empty();
         let fresh = if is_last {
@@ -69,14 +69,23 @@ impl Site {
             self.take_down(netlink).await?;
             return Ok(flushed);
         }
+        self.leave_unneeded(netlink, &desired).await?;
         self.delete_left_over_bands(netlink, &desired).await?;
         self.read_back(netlink, &desired).await?;
         self.forget(&going, staying)?;
         Ok(flushed)
     }
 
-    async fn make_pairs(&mut self, netlink: &Netlink, desired: &Desired) -> Result<(), Error> {
+    async fn make_pairs(
+        &mut self,
+        netlink: &Netlink,
+        desired: &Desired,
+        new: &[Laid],
+    ) -> Result<(), Error> {
         for (pair, cuts) in &desired.pairs {
+            // What goes still counts segments until the switch.
+            let going = || new.iter().filter(|laid| laid.going);
+            let cuts = *cuts || going().any(|laid| laid.counts_segments_in(*pair));
             let has_bands = desired.bands.keys().any(|band| band.pair == *pair);
             if self.pairs.get(pair).is_none_or(Pair::is_broken) {
                 self.delete_pair(netlink, *pair).await?;
@@ -85,7 +94,7 @@ impl Site {
             if has_bands && !self.pairs[pair].has_prio {
                 self.add_prio(netlink, *pair).await?;
             }
-            self.cut_segments(netlink, *pair, *cuts).await?;
+            self.cut_segments(netlink, *pair, cuts).await?;
         }
         Ok(())
     }
@@ -110,7 +119,7 @@ impl Site {
                 .ok_or_else(|| Error::Refused("no pair of devices is left".into()))?;
             new.iter_mut().for_each(|laid| laid.move_band(band, alone));
             *desired = plan::desired(new);
-            self.make_pairs(netlink, desired).await?;
+            self.make_pairs(netlink, desired, new).await?;
             self.fill_band(netlink, alone, &chain).await?;
         }
         Ok(())
@@ -126,7 +135,7 @@ impl Site {
     /// Sees to it that there are maps with enough room. Where new ones have to be loaded, the
     /// programs that use them are given back, to replace the attached ones.
     fn open_maps(&mut self, desired: &Desired, new: &[Laid]) -> Result<Option<Fresh>, Error> {
-        let needed = needed_room(&desired.tables, new);
+        let needed = self.needed_room(&desired.tables, new);
         let is_attached = self.is_attached(desired);
         let old = match std::mem::replace(&mut self.state, Known::Nothing) {
             Known::Open { maps, laid, dirty } if is_attached && maps.has_room(&needed) => {
@@ -162,10 +171,30 @@ impl Site {
         Ok(Some(programs))
     }
 
+    /// Entries that the maps need for the tables and the texts. During the switch what goes is there
+    /// beside what comes.
+    fn needed_room(&self, tables: &Tables, new: &[Laid]) -> Capacity {
+        let old = plan::desired(self.laid()).tables;
+        let gone = |is_gone: usize, all: usize| (all + is_gone) as u32;
+        let hosts = old
+            .hosts
+            .keys()
+            .filter(|key| !tables.hosts.contains_key(key));
+        let prefixes = old.prefixes.keys();
+        let prefixes = prefixes.filter(|key| !tables.prefixes.contains_key(key));
+        Capacity {
+            hosts: gone(hosts.count(), tables.hosts.len()),
+            prefixes: gone(prefixes.count(), tables.prefixes.len()),
+            chunks: journal::chunks(new),
+            ports: tables.need_ports(),
+        }
+    }
+
     /// Whether the programs that use the maps are within reach, wherever one is needed.
     fn is_attached(&self, desired: &Desired) -> bool {
         let sits = |(hook, is_needed): (Hook, bool)| !is_needed || self.seats.at(hook).is_some();
-        hooks(desired).into_iter().all(sits)
+        !self.is_mixed
+            && hooks(desired).into_iter().all(sits)
             && self.pairs.values().any(|pair| pair.filter.is_some())
     }
 
@@ -278,6 +307,9 @@ impl Site {
         for pair in unused {
             self.delete_pair(netlink, pair).await?;
         }
+        for (pair, cuts) in &desired.pairs {
+            self.cut_segments(netlink, *pair, *cuts).await?;
+        }
         for (number, pair) in &self.pairs {
             let left_over = pair
                 .bands
@@ -312,8 +344,22 @@ impl Site {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
         let commit = tables::current(maps)?;
-        if (commit.out, commit.into, commit.all) != (desired.out, desired.into, desired.tables.all)
-        {
+        let tables = &desired.tables;
+        let held = (
+            commit.out,
+            commit.into,
+            commit.all,
+            commit.limited,
+            commit.vital,
+        );
+        let wanted = (
+            desired.out,
+            desired.into,
+            tables.all,
+            tables.limited,
+            tables.vital,
+        );
+        if held != wanted {
             return Err(Error::ReadBack("another commit is in force".into()));
         }
         Ok(())
@@ -324,7 +370,7 @@ impl Site {
 fn keep_counters(maps: &mut Maps, old: &[Laid], new: &[Laid]) -> Result<(), Error> {
     for to in new.iter().filter(|laid| !laid.going) {
         let is_new = old.iter().all(|laid| laid.slot != to.slot);
-        let moved = |laid: &&Laid| laid.going && laid.experiment.name == to.experiment.name;
+        let moved = |laid: &&Laid| laid.going && laid.is_the_same(to);
         let Some(from) = new.iter().find(moved).filter(|_| is_new) else {
             continue;
         };
@@ -337,16 +383,6 @@ impl Pair {
     /// Nothing can be steered into it as it stands.
     fn is_broken(&self) -> bool {
         self.upper.as_ref().is_none_or(|upper| !upper.is_up)
-    }
-}
-
-/// Entries that the maps need for the tables and the texts.
-fn needed_room(tables: &Tables, new: &[Laid]) -> Capacity {
-    Capacity {
-        hosts: tables.hosts.len() as u32,
-        prefixes: tables.prefixes.len() as u32,
-        chunks: journal::chunks(new),
-        ports: tables.need_ports(),
     }
 }
 

@@ -149,11 +149,10 @@ impl Experiment {
         needs_ports(Part::Ports, ports);
         needs_ports(Part::LocalPorts, local_ports);
         if let Targets::List(targets) = &self.targets {
-            let with_ports = targets.iter().find(|target| !target.ports.are_any());
-            if let Some(target) = with_ports {
+            for target in targets.iter().filter(|target| !target.ports.are_any()) {
                 needs_ports(Part::To, &target.ports);
             }
-            if let Some(target) = targets.iter().find(|target| !target.ports.overlap(ports)) {
+            for target in targets.iter().filter(|target| !target.ports.overlap(ports)) {
                 let message = format!("has no port that is in {ports} too, as its packets had to");
                 let allowed = "the target's ports, or those for all targets, not both";
                 let invalid = Invalid::value(target.to_string(), message, allowed);

@@ -70,8 +70,7 @@ pub fn loss(fault: &Fault) -> abi::Loss {
         Some(Loss::Random(chance)) if chance.percent.get() == 100.0 => everything,
         Some(Loss::Random(chance)) => {
             let percent = chance.percent.get() / 100.0;
-            // A chain that never changes its state would lose all or nothing.
-            let changes = 1.0 - (chance.correlation.get() / 100.0).min(0.99);
+            let changes = 1.0 - correlation(chance);
             abi::Loss {
                 worsen: share(percent * changes),
                 recover: share((1.0 - percent) * changes),
@@ -144,6 +143,8 @@ pub fn check_mtu(fault: &Fault, mtu: u32) -> Vec<Problem> {
     let minburst = bandwidth.peakrate.and(bandwidth.minburst);
     let buckets = [
         ("bandwidth.buffer", Some(bandwidth.buffer)),
+        // What waits for tokens does so in a fifo of so many bytes.
+        ("bandwidth.limit", Some(bandwidth.limit)),
         ("bandwidth.minburst", minburst),
     ];
     buckets
@@ -159,6 +160,12 @@ pub fn check_mtu(fault: &Fault, mtu: u32) -> Vec<Problem> {
             Problem::of(field, Invalid::value(bytes.to_string(), message, allowed))
         })
         .collect()
+}
+
+/// The correlation that a loss gets, from 0 to 0.99: a chain that never changes its state would lose
+/// all or nothing.
+pub fn correlation(chance: &Chance) -> f64 {
+    (chance.correlation.get() / 100.0).min(0.99)
 }
 
 const fn has_netem(fault: &Fault) -> bool {

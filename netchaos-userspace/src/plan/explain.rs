@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::chain;
 use crate::experiment::{
     Chance, Delay, Direction, Distribution, Experiment, Fault, JitterOrder, Loss, Mode, Pods,
     Ports, Rule, Selection, Selector, Targets, Vital, units::format_duration,
@@ -190,17 +191,18 @@ fn each(fault: &Fault) -> Vec<String> {
 
 fn lost(loss: &Loss, strict: bool) -> String {
     match loss {
-        Loss::Random(Chance {
-            percent,
-            correlation,
-        }) => {
+        Loss::Random(chance) => {
+            let Chance {
+                percent,
+                correlation,
+            } = chance;
             let how = if correlation.is_zero() {
                 "each for itself".to_owned()
             } else if strict {
                 format!("by netem with its correlation {correlation}, which loses far less")
             } else {
                 // The mean stay in the bad state of the chain, in packets.
-                let recover = (1.0 - percent.get() / 100.0) * (1.0 - correlation.get() / 100.0);
+                let recover = (1.0 - percent.get() / 100.0) * (1.0 - chain::correlation(chance));
                 format!(
                     "in runs of {:.1} packets on average",
                     1.0 / recover.max(0.001)
@@ -296,7 +298,13 @@ fn meaning(experiment: &Experiment) -> Vec<String> {
             ));
         }
     }
-    if let Some(loss) = &fault.loss {
+    let is_netems = |loss: &&Loss| {
+        let Loss::Random(chance) = loss else {
+            return false;
+        };
+        fault.strict_compat && !chance.correlation.is_zero()
+    };
+    if let Some(loss) = fault.loss.as_ref().filter(|loss| !is_netems(loss)) {
         let rate = mean(loss);
         let reached = 100.0 - rate;
         all.push(format!(

@@ -129,6 +129,21 @@ impl Laid {
         }
     }
 
+    pub fn is_called(&self, name: &str) -> bool {
+        self.experiment.name == name
+    }
+
+    /// Whether both are the same experiment, though perhaps in different places and with different
+    /// faults, and not only of the same name.
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        self.experiment.name == other.experiment.name && self.created == other.created
+    }
+
+    /// Whether it is in a pair and wants packets cut there.
+    pub fn counts_segments_in(&self, pair: u8) -> bool {
+        is_in(self, pair) && segments(&self.experiment.fault) == Some(true)
+    }
+
     pub const fn bit(&self) -> u64 {
         1 << self.slot
     }
@@ -153,7 +168,16 @@ impl Laid {
         let old = &self.experiment;
         let fits = match (self.chain(), chain::of(&new.fault)) {
             (None, None) => true,
-            (Some(old), Some(new)) => chain::fits_in_place(&old, &new),
+            (Some(was), Some(is)) => {
+                // Each of the three changes at a moment of its own.
+                let changes = [
+                    was.netem != is.netem,
+                    was.tbf != is.tbf,
+                    chain::loss(&old.fault) != chain::loss(&new.fault),
+                ];
+                let moments = changes.into_iter().filter(|changes| *changes).count();
+                moments <= 1 && chain::fits_in_place(&was, &is)
+            }
             _ => false,
         };
         fits && old.rule == new.rule
@@ -215,13 +239,14 @@ pub struct Room {
 /// Slot and bands for one more experiment; none where the device has no more.
 ///
 /// Slots go up, so that a packet gets its experiments in the order in which they were made; when
-/// they are used up, the first free one is taken. Faults that want segments have pairs of their
+/// they are used up, the highest free one is taken: an experiment that moves there is met by most
+/// of the packets that have its old slot behind them. Faults that want segments have pairs of their
 /// own, so that nobody else's packets are cut.
 pub fn room(laid: &[Laid], experiment: &Experiment) -> Option<Room> {
     let slots = SLOTS as u8;
     let next = laid.iter().map(|laid| laid.slot + 1).max().unwrap_or(0);
     let is_free = |slot: &u8| laid.iter().all(|laid| laid.slot != *slot);
-    let slot = (next..slots).chain(0..slots).find(is_free)?;
+    let slot = (next..slots).chain((0..slots).rev()).find(is_free)?;
     let band = free_band(laid, &experiment.fault, None)?;
     let into = if experiment.direction == Direction::Both && band.band != CLEAN {
         Some(free_band(laid, &experiment.fault, Some(band))?)

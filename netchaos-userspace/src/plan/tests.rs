@@ -143,6 +143,23 @@ fn what_a_netem_can_take_changes_in_place_and_all_else_moves() {
     assert!(!changes(&|new| new.fault = loss()));
     assert!(!changes(&|new| new.rule.ports = "80".parse().unwrap()));
     assert!(!changes(&|new| new.fault.loss = loss().loss));
+    let lossy = of_fault(
+        0,
+        band(0, 2),
+        Fault {
+            loss: loss().loss,
+            ..delay()
+        },
+    );
+    let mut new = lossy.experiment.clone();
+    new.fault.loss = Some(Loss::Random(Chance {
+        percent: "7".parse().unwrap(),
+        ..Chance::default()
+    }));
+    assert!(lossy.changes_in_place(&new));
+    // Two moments: the netem changes before the switch, the loss with it.
+    new.fault.delay.as_mut().unwrap().latency = Duration::from_secs(1);
+    assert!(!lossy.changes_in_place(&new));
 }
 
 #[test]
@@ -151,11 +168,11 @@ fn the_first_experiment_leaves_band_one_clean() {
 }
 
 #[test]
-fn slots_go_up_and_bands_are_used_again() {
+fn slots_go_up_then_the_highest_free_one_is_taken_and_bands_are_used_again() {
     let laid = [laid(0, band(0, 3), &[]), laid(5, band(0, 2), &[])];
     assert_eq!(room_for(&laid, delay()), Some((6, band(0, 4))));
     let laid = [laid[0].clone(), super::tests::laid(63, band(0, 4), &[])];
-    assert_eq!(room_for(&laid, delay()), Some((1, band(0, 2))));
+    assert_eq!(room_for(&laid, delay()), Some((62, band(0, 2))));
 }
 
 #[test]

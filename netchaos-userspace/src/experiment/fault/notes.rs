@@ -58,12 +58,11 @@ impl Fault {
         }
         if self.strict_compat {
             notes.push(note_of_netem("loss", correlation));
-        } else if correlation == Percent::ALL && chance.percent != Percent::ALL {
-            notes.push(
-                "correlation 100% of loss is taken for 99%, because with 100% the first packet \
-                 would decide for all others"
-                    .into(),
-            );
+        } else if correlation.get() > 99.0 && chance.percent != Percent::ALL {
+            notes.push(format!(
+                "correlation {correlation} of loss is taken for 99%, because with 100% the first \
+                 packet would decide for all others"
+            ));
         }
     }
 }

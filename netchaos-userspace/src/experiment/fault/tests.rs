@@ -254,9 +254,13 @@ fn loss_that_cannot_be_what_was_asked_for_is_noted() {
         notes(Loss::Random(chance("10", "100")))
             .starts_with("correlation 100% of loss is taken for 99%")
     );
+    assert!(
+        notes(Loss::Random(chance("10", "99.9")))
+            .starts_with("correlation 99.9% of loss is taken for 99%")
+    );
     for quiet in [
         Loss::Random(chance("100", "100")),
-        Loss::Random(chance("10", "99.9")),
+        Loss::Random(chance("10", "99")),
         chain(["1", "10", "100", "0"]),
         chain(["0", "0", "100", "5"]),
     ] {

@@ -107,6 +107,16 @@ pub fn maps_of_program(id: u32) -> Result<Maps, Error> {
     Maps::collect(|name| maps.open(name))
 }
 
+/// Whether two loaded programs use the same maps: those that were loaded together do, and no others.
+///
+/// # Errors
+/// As [`maps_of_program`].
+pub fn share_maps(one: u32, other: u32) -> Result<bool, Error> {
+    let [one, other] = [MapsOf::program(one)?, MapsOf::program(other)?];
+    let is_in_other = |map: &MapInfo| other.maps.iter().any(|found| found.id() == map.id());
+    Ok(one.maps.iter().any(is_in_other))
+}
+
 /// The maps that a loaded program holds, not opened yet.
 struct MapsOf {
     program: u32,

@@ -17,7 +17,7 @@ pub use self::{
     follow::{FOLLOW, Follow, Steered},
     load::{
         Classifier, PROGRAMS, Programs, abi_of_program, id_of, load_each, maps_of_program,
-        program_by_id,
+        program_by_id, share_maps,
     },
     maps::{Capacity, Entry, Maps, Prefix},
 };
