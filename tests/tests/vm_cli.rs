@@ -105,7 +105,7 @@ fn no_such_place_is_refused() {
 fn a_name_is_used_once_in_a_place() {
     Lab::test(&[], |lab| {
         lab.netchaos("add slow --delay 100ms --to 10.77.0.3").ok();
-        let before = Snapshot::of(&lab.client);
+        let before = Snapshot::at_rest(&lab.client);
         lab.netchaos("add slow --delay 200ms --to 10.77.0.4")
             .fails_with(1)
             .says(&["slow"]);
@@ -138,7 +138,7 @@ fn a_dry_run_prints_tree_and_maps_and_changes_nothing() {
         lab.assert_nothing_left();
         lab.assert_prompt("10.77.0.3");
         lab.netchaos("add slow --delay 50ms --to 10.77.0.3").ok();
-        let before = Snapshot::of(&lab.client);
+        let before = Snapshot::at_rest(&lab.client);
         lab.netchaos("add more --delay 100ms --to 10.77.0.4 --dry-run")
             .ok();
         Snapshot::of(&lab.client).assert_same_as(&before);

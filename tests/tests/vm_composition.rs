@@ -8,65 +8,6 @@ use netchaos_tests::{
 };
 
 #[test]
-fn two_experiments_on_one_packet_add_up() {
-    Lab::test(&[], |lab| {
-        lab.netchaos("add one --delay 50ms --to 10.77.0.3").ok();
-        lab.assert_delayed("10.77.0.3", ms(50));
-        lab.netchaos("add two --delay 100ms --to 10.77.0.3:7001 fd77::3")
-            .ok();
-        lab.assert_delayed("10.77.0.3:7001", ms(150));
-        lab.assert_delayed("10.77.0.3:7002", ms(50));
-        lab.assert_delayed("fd77::3", ms(100));
-        lab.netchaos("remove one").ok();
-        lab.assert_delayed("10.77.0.3:7001", ms(100));
-        lab.assert_prompt("10.77.0.3:7002");
-    });
-}
-
-#[test]
-fn experiments_on_different_packets_stay_apart() {
-    Lab::test(&[], |lab| {
-        lab.netchaos("add one --delay 50ms --to 10.77.0.3").ok();
-        lab.netchaos("add two --delay 120ms --to 10.77.0.4").ok();
-        lab.netchaos("add three --delay 190ms --to fd77::3").ok();
-        lab.assert_delayed("10.77.0.3", ms(50));
-        lab.assert_delayed("10.77.0.4", ms(120));
-        lab.assert_delayed("fd77::3", ms(190));
-        lab.assert_prompt("10.77.0.2");
-        lab.assert_prompt("fd77::4");
-    });
-}
-
-#[test]
-fn nested_prefixes_and_a_host_in_them_all_count_whatever_the_order() {
-    Lab::test(&[], |lab| {
-        lab.netchaos("add inner --delay 100ms --to 10.77.0.2/31")
-            .ok();
-        lab.netchaos("add host --delay 200ms --to 10.77.0.3").ok();
-        lab.netchaos("add outer --delay 50ms --to 10.77.0.0/29")
-            .ok();
-        lab.assert_delayed("10.77.0.3", ms(350));
-        lab.assert_delayed("10.77.0.2", ms(150));
-        lab.assert_delayed("10.77.0.4", ms(50));
-        lab.assert_prompt("10.77.0.8");
-        lab.netchaos("remove inner").ok();
-        lab.assert_delayed("10.77.0.3", ms(250));
-        lab.assert_delayed("10.77.0.2", ms(50));
-    });
-}
-
-#[test]
-fn an_exception_of_one_experiment_is_none_of_another() {
-    Lab::test(&[], |lab| {
-        lab.netchaos("add some --delay 50ms --to 10.77.0.0/28 --except 10.77.0.3")
-            .ok();
-        lab.netchaos("add all --delay 100ms --to 10.77.0.0/28").ok();
-        lab.assert_delayed("10.77.0.3", ms(100));
-        lab.assert_delayed("10.77.0.4", ms(150));
-    });
-}
-
-#[test]
 fn the_classic_example_holds() {
     Lab::test(&[], |lab| {
         for line in [
