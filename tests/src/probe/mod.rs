@@ -4,6 +4,7 @@
 mod counters;
 mod echo;
 mod flow;
+mod flowed;
 mod frames;
 mod neighbour;
 mod partition;
@@ -15,7 +16,8 @@ mod way;
 pub use self::{
     counters::{Device, Udp, class_packets, device, filter_packets, find, netem_queue, udp},
     echo::EchoServer,
-    flow::{Flow, Flowed, Options, Sink, realtime},
+    flow::{Flow, Options, Sink, realtime},
+    flowed::Flowed,
     frames::{Capture, leave_checksums_out},
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
     partition::assert_silent,
