@@ -105,7 +105,7 @@ pub fn ends(listed: &Listed) -> String {
 }
 
 pub fn hits(listed: &Listed) -> String {
-    match listed.packets() {
+    match listed.packets {
         0 => "no packet so far".into(),
         packets => counted(packets, "packet"),
     }

@@ -35,6 +35,12 @@ pub struct Listed {
     pub created: f64,
     /// Seconds until it ends; none where it lasts until it is removed.
     pub ends_in: Option<f64>,
+    /// Both directions together: packets, a GSO packet counting once, and their bytes.
+    pub packets: u64,
+    pub bytes: u64,
+    /// Seconds since the first and the last of them.
+    pub first_packet_ago: Option<f64>,
+    pub last_packet_ago: Option<f64>,
     /// What went to the targets, and what came from them; none where the direction is not asked
     /// for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,11 +84,6 @@ impl Hits {
 }
 
 impl Listed {
-    /// Packets of both directions.
-    pub fn packets(&self) -> u64 {
-        self.hits().map(|(_, hits)| hits.packets).sum()
-    }
-
     /// The directions that are asked for, in words, and what was hit there.
     pub fn hits(&self) -> impl Iterator<Item = (&'static str, &Hits)> {
         [("to", &self.to), ("from", &self.from)]
@@ -131,6 +132,10 @@ pub struct QueueReport {
     /// The band's class and the first qdisc's handle, as tc writes them.
     pub class: String,
     pub handle: String,
+    /// The first qdisc.
+    pub kind: String,
+    /// Most that it holds at a time: packets of a netem, bytes of a tbf alone.
+    pub limit: u32,
     /// The qdiscs near to how tc writes them, each the parent of the next one.
     pub qdiscs: String,
     /// Packets that they hold now, and have let through and dropped so far. With `strictCompat`
@@ -235,15 +240,25 @@ impl Site {
             }
             _ => Ok(None),
         };
+        let (to, from) = (hits(Direction::From, false)?, hits(Direction::To, true)?);
+        let both = || [&to, &from].into_iter().flatten();
         Ok(Listed {
+            packets: both().map(|hits| hits.packets).sum(),
+            bytes: both().map(|hits| hits.bytes).sum(),
+            first_packet_ago: both()
+                .filter_map(|hits| hits.first_packet_ago)
+                .reduce(f64::max),
+            last_packet_ago: both()
+                .filter_map(|hits| hits.last_packet_ago)
+                .reduce(f64::min),
             name: laid.experiment.name.clone(),
             device: self.device_name(),
             state: self.standing(laid, now, &missing),
             missing,
             created: seconds(laid.created),
             ends_in: laid.ends.map(|end| seconds(end.saturating_sub(now))),
-            to: hits(Direction::From, false)?,
-            from: hits(Direction::To, true)?,
+            to,
+            from,
             spec: laid.experiment.clone(),
             addresses: laid.addresses.clone(),
         })
@@ -294,6 +309,13 @@ impl Site {
             device: self.upper(band.pair).ok()?.name.to_owned(),
             class: band.class().to_string(),
             handle: filled.top.handle.to_string(),
+            kind: filled.top.kind.clone(),
+            limit: match filled.chain() {
+                Chain {
+                    netem: Some(netem), ..
+                } => netem.limit,
+                Chain { tbf, .. } => tbf.map_or(0, |tbf| tbf.limit),
+            },
             qdiscs: shown_chain(filled, laid).to_string(),
             queued: filled.top.statistics.queued,
             sent: filled.top.statistics.packets,
