@@ -10,6 +10,9 @@ pub use self::{
 mod netem;
 mod tbf;
 
+/// Nanoseconds of a psched tick (PSCHED_SHIFT, include/net/pkt_sched.h).
+pub const TICK: u64 = 64;
+
 /// A handle or class as the kernel has it: major number in the upper half, minor in the lower.
 /// It is written as tc writes it, in hex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -128,7 +128,10 @@ impl Probe {
     async fn try_qdiscs(&mut self, upper: Device<'_>) {
         const ONLY: &str = "no fault but loss and partition can be laid; modprobe sch_prio and \
                             sch_netem, or install the kernel's extra modules";
-        let made = self.netlink.add_root_prio(upper, PRIO_HANDLE, &PRIO).await;
+        let made = self
+            .netlink
+            .add_qdisc(upper, ClassId::ROOT, PRIO_HANDLE, &PRIO)
+            .await;
         let has_prio = made.is_ok();
         self.note("sch_prio", made.map_err(Error::from), true, ONLY);
         // Not the others' fault where there is no prio to put them under.
@@ -150,7 +153,7 @@ impl Probe {
             ..Default::default()
         };
         let (parent, handle) = place(2);
-        let made = self.netlink.add_netem(upper, parent, handle, &netem).await;
+        let made = self.netlink.add_qdisc(upper, parent, handle, &netem).await;
         let has_netem = made.is_ok();
         self.note("sch_netem", made.map_err(Error::from), true, ONLY);
         if has_prio && has_netem {
@@ -161,7 +164,7 @@ impl Probe {
             let (parent, handle) = place(3);
             let made = self
                 .netlink
-                .add_netem(upper, parent, handle, &duplicating)
+                .add_qdisc(upper, parent, handle, &duplicating)
                 .await;
             let without = "experiments that duplicate get a pair of devices of their own";
             self.note(
@@ -181,7 +184,7 @@ impl Probe {
         if parent == ClassId::ROOT && has_netem {
             parent = ClassId(place(2).1.0 | 1);
         }
-        let made = self.netlink.add_tbf(upper, parent, handle, &tbf).await;
+        let made = self.netlink.add_qdisc(upper, parent, handle, &tbf).await;
         let without = "no bandwidth can be kept; `--rate` needs sch_netem alone";
         self.note("sch_tbf", made.map_err(Error::from), true, without);
     }

@@ -50,7 +50,7 @@ impl Site {
         let mut upper_link = link_named(netlink, &upper_name).await?;
         // Before anything can wait in it: a root that comes later flushes the queue.
         let has_prio = match netlink
-            .add_root_prio(upper_link.as_device(), PRIO_HANDLE, &PRIO)
+            .add_qdisc(upper_link.as_device(), ClassId::ROOT, PRIO_HANDLE, &PRIO)
             .await
         {
             Ok(()) => true,
@@ -84,7 +84,7 @@ impl Site {
     /// Gives a pair its prio, where it has none.
     pub(super) async fn add_prio(&mut self, netlink: &Netlink, pair: u8) -> Result<(), Error> {
         netlink
-            .add_root_prio(self.upper(pair)?, PRIO_HANDLE, &PRIO)
+            .add_qdisc(self.upper(pair)?, ClassId::ROOT, PRIO_HANDLE, &PRIO)
             .await
             .map_err(lacks("sch_prio", NO_PRIO))?;
         if let Some(pair) = self.pairs.get_mut(&pair) {
@@ -134,23 +134,23 @@ impl Site {
         let mut parent = band.class();
         let mut handle = band.handle();
         if let Some(netem) = &chain.netem {
-            if is_in_place {
-                netlink.change_netem(upper, parent, handle, netem).await?;
+            let put = if is_in_place {
+                netlink.change_qdisc(upper, parent, handle, netem).await
             } else {
-                let added = netlink.add_netem(upper, parent, handle, netem).await;
-                added.map_err(lacks("sch_netem", NO_NETEM))?;
-            }
+                netlink.add_qdisc(upper, parent, handle, netem).await
+            };
+            put.map_err(lacks("sch_netem", NO_NETEM))?;
             // netem has one class, 1, for what has waited its time.
             parent = ClassId(handle.0 | 1);
             handle = band.inner_handle();
         }
         if let Some(tbf) = &chain.tbf {
-            if is_in_place {
-                netlink.change_tbf(upper, parent, handle, tbf).await?;
+            let put = if is_in_place {
+                netlink.change_qdisc(upper, parent, handle, tbf).await
             } else {
-                let added = netlink.add_tbf(upper, parent, handle, tbf).await;
-                added.map_err(lacks("sch_tbf", NO_TBF))?;
-            }
+                netlink.add_qdisc(upper, parent, handle, tbf).await
+            };
+            put.map_err(lacks("sch_tbf", NO_TBF))?;
         }
         Ok(())
     }

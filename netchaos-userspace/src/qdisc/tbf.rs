@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::qdisc::rate;
+use crate::qdisc::{TICK, rate};
 
 /// sch_tbf's options (`struct tc_tbf_qopt` and TCA_TBF_*, linux/pkt_sched.h; tc-tbf(8)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,9 +20,6 @@ pub struct Tbf {
 }
 
 impl Tbf {
-    /// Nanoseconds of a psched tick (PSCHED_SHIFT, include/net/pkt_sched.h).
-    pub const TICK: u64 = 64;
-
     /// Ticks that `bytes` take at a rate: what the kernel keeps of a bucket's size, and shows.
     /// They wrap around beyond 275 s, as they do there.
     pub const fn ticks(bytes: u32, rate: u64) -> u32 {
@@ -30,12 +27,12 @@ impl Tbf {
             return 0;
         }
         let nanoseconds = bytes as u128 * 1_000_000_000 / rate as u128;
-        (nanoseconds / Self::TICK as u128) as u32
+        (nanoseconds / TICK as u128) as u32
     }
 
     /// Bytes that take so many ticks.
     pub const fn bytes(ticks: u32, rate: u64) -> u32 {
-        let bytes = ticks as u128 * Self::TICK as u128 * rate as u128 / 1_000_000_000;
+        let bytes = ticks as u128 * TICK as u128 * rate as u128 / 1_000_000_000;
         if bytes > u32::MAX as u128 {
             u32::MAX
         } else {

@@ -41,7 +41,7 @@ async fn add_prio(netlink: &Netlink, link: &Link) {
         priomap: [0; 16],
     };
     netlink
-        .add_root_prio(link.as_device(), PRIO, &prio)
+        .add_qdisc(link.as_device(), ClassId::ROOT, PRIO, &prio)
         .await
         .unwrap();
 }

@@ -23,9 +23,9 @@ fn lab_behind(netem: &Netem, tbf: Option<&Tbf>) -> Lab {
         let device = link(netlink, DEVICE).await;
         add_prio(netlink, &device).await;
         let device = device.as_device();
-        netlink.add_netem(device, BAND, NETEM, netem).await.unwrap();
+        netlink.add_qdisc(device, BAND, NETEM, netem).await.unwrap();
         if let Some(tbf) = tbf {
-            netlink.add_tbf(device, UNDER, TBF, tbf).await.unwrap();
+            netlink.add_qdisc(device, UNDER, TBF, tbf).await.unwrap();
         }
     });
     lab
@@ -58,12 +58,12 @@ fn a_tbf_under_a_netem_waits_after_it_and_both_are_changed_in_place_with_packets
         let under = qdisc(netlink, TBF).await.statistics;
         netem.latency = 200_000_000;
         netlink
-            .change_netem(device.as_device(), BAND, NETEM, &netem)
+            .change_qdisc(device.as_device(), BAND, NETEM, &netem)
             .await
             .unwrap();
         tbf.rate = 1_000_000;
         netlink
-            .change_tbf(device.as_device(), UNDER, TBF, &tbf)
+            .change_qdisc(device.as_device(), UNDER, TBF, &tbf)
             .await
             .unwrap();
         let found = qdisc(netlink, TBF).await;
@@ -153,7 +153,7 @@ fn a_rate_that_costs_nothing_keeps_the_order_of_jitter() {
     inside(&lab.client, async |netlink| {
         let device = link(netlink, DEVICE).await;
         netlink
-            .change_netem(device.as_device(), BAND, NETEM, &netem)
+            .change_qdisc(device.as_device(), BAND, NETEM, &netem)
             .await
             .unwrap();
     });

@@ -112,7 +112,7 @@ fn a_netem_is_what_was_sent_and_is_changed_in_place() {
         add_prio(netlink, &dummy).await;
         let bare = Netem::default();
         netlink
-            .add_netem(dummy.as_device(), BAND, NETEM, &bare)
+            .add_qdisc(dummy.as_device(), BAND, NETEM, &bare)
             .await
             .unwrap();
     });
@@ -120,7 +120,7 @@ fn a_netem_is_what_was_sent_and_is_changed_in_place() {
         let found = inside(&netns, async |netlink| {
             let dummy = link(netlink, "d0").await;
             netlink
-                .change_netem(dummy.as_device(), BAND, NETEM, &netem)
+                .change_qdisc(dummy.as_device(), BAND, NETEM, &netem)
                 .await
                 .unwrap();
             qdisc(netlink, NETEM).await.netem().unwrap()
@@ -195,7 +195,7 @@ fn a_tbf_is_what_was_sent_and_is_changed_in_place() {
         let dummy = add_dummy(netlink, "d0").await;
         add_prio(netlink, &dummy).await;
         netlink
-            .add_tbf(dummy.as_device(), BAND, TBF, &peak)
+            .add_qdisc(dummy.as_device(), BAND, TBF, &peak)
             .await
             .unwrap();
         dummy
@@ -203,7 +203,7 @@ fn a_tbf_is_what_was_sent_and_is_changed_in_place() {
     for (tbf, expected) in steps {
         let found = inside(&netns, async |netlink| {
             netlink
-                .change_tbf(dummy.as_device(), BAND, TBF, tbf)
+                .change_qdisc(dummy.as_device(), BAND, TBF, tbf)
                 .await
                 .unwrap();
             qdisc(netlink, TBF).await.tbf().unwrap()
@@ -233,10 +233,10 @@ fn a_netem_that_duplicates_is_refused_by_name_where_it_has_to_be_alone() {
         let dummy = add_dummy(netlink, "d0").await;
         add_prio(netlink, &dummy).await;
         let dummy = dummy.as_device();
-        netlink.add_netem(dummy, BAND, NETEM, &plain).await.unwrap();
+        netlink.add_qdisc(dummy, BAND, NETEM, &plain).await.unwrap();
         let next = ClassId::new(0x4e43, 2);
         let handle = ClassId::new(0x102, 0);
-        netlink.add_netem(dummy, next, handle, &twice).await
+        netlink.add_qdisc(dummy, next, handle, &twice).await
     });
     println!("{next_to:?}");
     // As Debian's kernels of these lines have it; 6.12.93 lifted it.
@@ -250,13 +250,13 @@ fn a_netem_that_duplicates_is_refused_by_name_where_it_has_to_be_alone() {
         let other = add_dummy(netlink, "d1").await;
         add_prio(netlink, &other).await;
         let other = other.as_device();
-        netlink.add_netem(other, BAND, NETEM, &twice).await.unwrap();
+        netlink.add_qdisc(other, BAND, NETEM, &twice).await.unwrap();
         netlink
-            .change_netem(other, BAND, NETEM, &plain)
+            .change_qdisc(other, BAND, NETEM, &plain)
             .await
             .unwrap();
         netlink
-            .change_netem(other, BAND, NETEM, &twice)
+            .change_qdisc(other, BAND, NETEM, &twice)
             .await
             .unwrap();
     });
@@ -279,7 +279,7 @@ fn refusals_of_bad_parameters_are_no_duplicate_rule() {
             mtu: 1600,
         };
         netlink
-            .add_tbf(dummy.as_device(), BAND, TBF, &slower_peak)
+            .add_qdisc(dummy.as_device(), BAND, TBF, &slower_peak)
             .await
             .unwrap_err()
     });

@@ -12,6 +12,39 @@ use crate::qdisc::{ClassId, Netem, Prio, Tbf};
 
 const TCA_OPTIONS: u16 = 2;
 
+/// The parameters of a kind of qdisc.
+pub trait Parameters {
+    /// As tc names it.
+    const KIND: &str;
+
+    /// TCA_OPTIONS, as the kernel takes them.
+    fn encode(&self) -> Bytes;
+}
+
+impl Parameters for Prio {
+    const KIND: &str = "prio";
+
+    fn encode(&self) -> Bytes {
+        encode::prio(self)
+    }
+}
+
+impl Parameters for Netem {
+    const KIND: &str = "netem";
+
+    fn encode(&self) -> Bytes {
+        encode::netem(self)
+    }
+}
+
+impl Parameters for Tbf {
+    const KIND: &str = "tbf";
+
+    fn encode(&self) -> Bytes {
+        encode::tbf(self)
+    }
+}
+
 /// What a qdisc has counted since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QdiscStatistics {
@@ -126,87 +159,40 @@ impl Netlink {
             .collect())
     }
 
-    /// Makes a prio the root of a device.
+    /// Puts a qdisc at the root of a device, into a class of a prio, or into the class of a netem
+    /// (minor 1 of its handle), which gets packets when their time has come.
     ///
     /// # Errors
-    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_prio.
-    pub async fn add_root_prio(
-        &self,
-        link: Device<'_>,
-        handle: ClassId,
-        prio: &Prio,
-    ) -> Result<(), Error> {
-        let options = Some(encode::prio(prio));
-        self.qdisc(Mode::Create, link, ("prio", handle, ClassId::ROOT), options)
-            .await
-    }
-
-    /// Puts a netem into a class.
-    ///
-    /// # Errors
-    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_netem, and
-    /// [`Error::is_duplicate_rule`] where one that duplicates has to be alone on its device.
-    pub async fn add_netem(
+    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no such qdisc,
+    /// [`Error::is_duplicate_rule`] where a netem that duplicates has to be alone on its device.
+    /// EINVAL of a tbf means a bucket of 0 bytes, or a peak rate that is not above the rate.
+    pub async fn add_qdisc<P: Parameters>(
         &self,
         link: Device<'_>,
         parent: ClassId,
         handle: ClassId,
-        netem: &Netem,
+        parameters: &P,
     ) -> Result<(), Error> {
-        let options = Some(encode::netem(netem));
-        self.qdisc(Mode::Create, link, ("netem", handle, parent), options)
+        let place = (P::KIND, handle, parent);
+        self.qdisc(Mode::Create, link, place, Some(parameters.encode()))
             .await
     }
 
-    /// Changes a netem in place: the packets that it holds stay, with the times that they have.
-    /// A distribution stays too, where the new parameters have none.
+    /// Changes a qdisc in place: the packets that it holds stay, in a netem with the times that they
+    /// have. A netem's distribution stays too, where the new parameters have none; the buckets of a
+    /// tbf are full again.
     ///
     /// # Errors
-    /// The kernel's refusal, as for [`Self::add_netem`]; by [`Error::is_duplicate_rule`] it has
-    /// done half of the change.
-    pub async fn change_netem(
+    /// As for [`Self::add_qdisc`]; by [`Error::is_duplicate_rule`] it has done half of the change.
+    pub async fn change_qdisc<P: Parameters>(
         &self,
         link: Device<'_>,
         parent: ClassId,
         handle: ClassId,
-        netem: &Netem,
+        parameters: &P,
     ) -> Result<(), Error> {
-        let options = Some(encode::netem(netem));
-        self.qdisc(Mode::Change, link, ("netem", handle, parent), options)
-            .await
-    }
-
-    /// Puts a tbf into a class: a band of prio, or a netem (minor 1 of its handle), whose packets it
-    /// gets when their time has come.
-    ///
-    /// # Errors
-    /// The kernel's refusal; [`Error::is_unknown_kind`] where it has no sch_tbf. EINVAL means a
-    /// bucket of 0 bytes, or a peak rate that is not above the rate.
-    pub async fn add_tbf(
-        &self,
-        link: Device<'_>,
-        parent: ClassId,
-        handle: ClassId,
-        tbf: &Tbf,
-    ) -> Result<(), Error> {
-        let options = Some(encode::tbf(tbf));
-        self.qdisc(Mode::Create, link, ("tbf", handle, parent), options)
-            .await
-    }
-
-    /// Changes a tbf in place: the packets that it holds stay. Its buckets are full again.
-    ///
-    /// # Errors
-    /// As for [`Self::add_tbf`].
-    pub async fn change_tbf(
-        &self,
-        link: Device<'_>,
-        parent: ClassId,
-        handle: ClassId,
-        tbf: &Tbf,
-    ) -> Result<(), Error> {
-        let options = Some(encode::tbf(tbf));
-        self.qdisc(Mode::Change, link, ("tbf", handle, parent), options)
+        let place = (P::KIND, handle, parent);
+        self.qdisc(Mode::Change, link, place, Some(parameters.encode()))
             .await
     }
 

@@ -3,7 +3,7 @@
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::{attributes, distribution, put_attribute, put_u32s, put_u64, saturated};
-use crate::qdisc::Netem;
+use crate::qdisc::{Netem, TICK};
 
 const TCA_NETEM_CORR: u16 = 1;
 const TCA_NETEM_DELAY_DIST: u16 = 2;
@@ -17,9 +17,6 @@ const TCA_NETEM_PRNG_SEED: u16 = 14;
 
 /// Length of `struct tc_netem_qopt`.
 const QOPT: usize = 24;
-
-/// Nanoseconds of a psched tick (PSCHED_SHIFT, include/net/pkt_sched.h).
-const TICK: u64 = 64;
 
 /// netem keeps what is not mentioned, and a change has to be able to take a thing away: so
 /// everything is mentioned, but for what is only there to overrule (RATE64) or cannot be taken away
