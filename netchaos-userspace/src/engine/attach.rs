@@ -16,7 +16,7 @@ use crate::{
 /// Programs that have just been loaded with new maps.
 pub(super) type Fresh = bpf::Programs;
 
-const NO_CLSACT: &str = "without it no program sees the packets";
+pub(super) const NO_CLSACT: &str = "without it no program sees the packets";
 
 impl Site {
     /// Puts the program that is at work behind pairs that are new: before anybody is steered there.
@@ -52,8 +52,6 @@ impl Site {
                     None => bpf::attach(fresh.back()?, name, Hook::Egress, bpf::HANDLE)?,
                 }
             }
-        }
-        if let Some(fresh) = &mut fresh {
             for (hook, _) in hooks(desired).into_iter().filter(|(_, needed)| *needed) {
                 let seat = self.attach_to_device(netlink, fresh, hook).await?;
                 self.seats.set(hook, Some(seat));

@@ -1,6 +1,7 @@
 //! A pair of devices: making it, filling its bands, taking it away.
 
 use super::{
+    attach::NO_CLSACT,
     error::{Error, lacks},
     observe::{Pair, Site},
     ours::{Clsact, Own, Role},
@@ -23,7 +24,6 @@ const NO_TBF: &str = "without it a bandwidth cannot be kept";
 const NO_PRIO: &str = "without it experiments cannot have bands of their own";
 const NO_MACVLAN: &str = "without it there is no device for the private tree";
 const NO_VETH: &str = "without it, and without dummy, there is no device under the private tree";
-const NO_CLSACT: &str = "without it no program sees the packets";
 
 impl Site {
     /// Makes a pair, up and with its prio, but with no filter: nothing is steered into it yet.

@@ -237,6 +237,12 @@ impl Maps {
         }))
     }
 
+    fn set_counter(&mut self, slot: u32, ingress: bool, counter: Counter) -> Result<(), Error> {
+        self.counters
+            .set(Counter::index(slot, ingress), on_one_cpu(counter)?, 0)
+            .map_err(|error| Error::new("write the map COUNTERS", error))
+    }
+
     /// Takes over what all slots have hit so far.
     ///
     /// # Errors
@@ -244,10 +250,7 @@ impl Maps {
     pub fn copy_counters(&mut self, from: &Self) -> Result<(), Error> {
         for slot in 0..SLOTS as u32 {
             for ingress in [false, true] {
-                let counter = from.counter(slot, ingress)?;
-                self.counters
-                    .set(Counter::index(slot, ingress), on_one_cpu(counter)?, 0)
-                    .map_err(|error| Error::new("write the map COUNTERS", error))?;
+                self.set_counter(slot, ingress, from.counter(slot, ingress)?)?;
             }
         }
         Ok(())
@@ -259,10 +262,7 @@ impl Maps {
     /// The kernel's refusal.
     pub fn copy_counter(&mut self, from: u32, to: u32) -> Result<(), Error> {
         for ingress in [false, true] {
-            let counter = self.counter(from, ingress)?;
-            self.counters
-                .set(Counter::index(to, ingress), on_one_cpu(counter)?, 0)
-                .map_err(|error| Error::new("write the map COUNTERS", error))?;
+            self.set_counter(to, ingress, self.counter(from, ingress)?)?;
         }
         Ok(())
     }
@@ -273,12 +273,9 @@ impl Maps {
     /// The kernel's refusal.
     pub fn clear_slot(&mut self, slot: u32) -> Result<(), Error> {
         for ingress in [false, true] {
-            let index = Counter::index(slot, ingress);
-            self.counters
-                .set(index, on_one_cpu(Counter::default())?, 0)
-                .map_err(|error| Error::new("write the map COUNTERS", error))?;
+            self.set_counter(slot, ingress, Counter::default())?;
             self.loss_states
-                .set(index, on_one_cpu(0)?, 0)
+                .set(Counter::index(slot, ingress), on_one_cpu(0)?, 0)
                 .map_err(|error| Error::new("write the map LOSS_STATES", error))?;
         }
         Ok(())
