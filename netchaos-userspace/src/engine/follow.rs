@@ -1,15 +1,13 @@
 //! Watching an experiment steer packets, while somebody looks.
 
-use tokio::signal;
-
-use super::{Session, error::Error, ours::Own};
+use super::{Session, error::Error, ours::Own, stop::Stop};
 use crate::kernel::{
     bpf::{self, Follow, Steered},
     netlink::{Hook, Link},
 };
 
 impl Session<'_> {
-    /// Calls `see` for each packet that the experiment steers, until Ctrl-C or SIGTERM.
+    /// Calls `see` for each packet that the experiment steers, until SIGINT, SIGTERM or SIGHUP.
     ///
     /// The program that tells of them sits on the pair's own device for as long as that takes; a
     /// fault that nobody follows carries no such program.
@@ -51,12 +49,10 @@ impl Session<'_> {
 }
 
 async fn watch(follow: &mut Follow, slot: u8, see: impl Fn(&Steered)) -> Result<(), Error> {
-    let mut terminate =
-        signal::unix::signal(signal::unix::SignalKind::terminate()).map_err(Error::Start)?;
+    let mut stop = Stop::listen()?;
     loop {
         tokio::select! {
-            _ = signal::ctrl_c() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
+            () = stop.wait() => return Ok(()),
             packets = follow.next() => {
                 let packets = packets?;
                 packets.iter().filter(|packet| packet.slot == u32::from(slot)).for_each(&see);

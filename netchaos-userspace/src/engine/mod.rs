@@ -24,6 +24,7 @@ mod pair;
 mod report;
 mod run;
 mod site;
+mod stop;
 pub mod tables;
 
 use std::time::Duration;

@@ -7,13 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
-use super::{Effect, Laying, Session, Written, edit::names_in, error::Error};
-use crate::{kernel::netns, names};
+use super::{Effect, Laying, Session, Written, edit::names_in, error::Error, stop::Stop};
+use crate::{kernel::netns, names, plan::Laid};
 
 /// Name servers are not asked more often than this, however short a record's time to live is.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
@@ -21,37 +18,10 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 /// says of a service can change at any time.
 const LONGEST_TTL: Duration = Duration::from_secs(60);
 
-/// The signals that end a run.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(Error::Start);
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            // The terminal was closed.
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
 impl Session<'_> {
     /// Lays experiments, follows the names among their targets, and takes all of them away at
-    /// SIGINT, SIGTERM, SIGHUP, or when the last one has ended. `began` hears what was laid, `note` what is
-    /// worth a word on the way. Gives back how many packets were thrown away at the end.
+    /// SIGINT, SIGTERM, SIGHUP, or when the last one has ended. `began` hears what was laid, `note`
+    /// what is worth a word on the way. Gives back how many packets were thrown away at the end.
     ///
     /// # Errors
     /// As [`Session::lay`] and [`Session::remove`].
@@ -101,22 +71,24 @@ impl Session<'_> {
         self.remove_those(&made).await
     }
 
-    /// The experiments of these names as they are now: their names, and when they were made.
-    async fn made(&self, effects: &[(String, Effect)]) -> Result<Vec<(String, u64)>, Error> {
+    /// The experiments of these names as they are now.
+    async fn made(&self, effects: &[(String, Effect)]) -> Result<Vec<Laid>, Error> {
         let draft = self.draft().await?;
-        let all = draft.new.values().flatten().filter(|laid| !laid.going);
-        let ours = all.filter(|laid| effects.iter().any(|(name, _)| laid.is_called(name)));
-        let made = ours.map(|laid| (laid.experiment.name.clone(), laid.created));
-        Ok(made.collect())
+        let mut all: Vec<Laid> = draft.new.into_values().flatten().collect();
+        let is_named = |laid: &Laid| {
+            effects
+                .iter()
+                .any(|(name, _)| *name == laid.experiment.name)
+        };
+        all.retain(|laid| !laid.going && is_named(laid));
+        Ok(all)
     }
 
     /// Takes away what is left of these, and nothing that somebody else has made under their names.
-    async fn remove_those(&self, made: &[(String, u64)]) -> Result<u32, Error> {
+    async fn remove_those(&self, made: &[Laid]) -> Result<u32, Error> {
         let mut draft = self.draft().await?;
         for laid in draft.new.values_mut().flatten() {
-            let is_it =
-                |(name, created): &(String, u64)| laid.is_called(name) && laid.created == *created;
-            laid.going |= made.iter().any(is_it);
+            laid.going |= made.iter().any(|ours| ours.is_the_same(laid));
         }
         self.carry_out(draft, false).await
     }
