@@ -6,7 +6,7 @@ use super::{Failure, args, output, tree::Plan, write};
 use crate::{
     engine::{self, Planned},
     experiment::{Experiment, Pods, manifest::Reading},
-    plan::{self, Band, Laid, explain::Explanation},
+    plan::{self, Laid, explain::Explanation},
 };
 
 /// An explained experiment, for programs.
@@ -67,25 +67,11 @@ fn of_files(explain: &args::Explain) -> Result<Vec<Explained>, Failure> {
 fn alone(device: Option<String>, experiment: Experiment) -> Planned {
     /// Stands for a device that is not known; pairs bear the number in their names.
     const SOME_DEVICE: u32 = 0;
-    let room = plan::room(&[], &experiment);
-    let (slot, band, into) = room.map_or((0, Band::default(), None), |room| {
-        (room.slot, room.band, room.into)
-    });
-    let laid = Laid {
-        slot,
-        going: false,
-        created: 0,
-        pair: band.pair,
-        band: band.band,
-        into,
-        ends: None,
-        experiment,
-        addresses: Default::default(),
-    };
+    let room = plan::room(&[], &experiment).unwrap_or_default();
     Planned {
         device: device.unwrap_or_else(|| "the device of the default route".into()),
         ifindex: SOME_DEVICE,
-        laid: vec![laid],
+        laid: vec![Laid::new(experiment, room)],
     }
 }
 

@@ -190,17 +190,12 @@ impl Draft {
         self.fits_device(ifindex, experiment)?;
         let end = end(self.now);
         let laid = self.new.entry(ifindex).or_default();
-        let Room { slot, band, into } = room(laid, experiment)?;
+        let room = room(laid, experiment)?;
         laid.push(Laid {
-            slot,
-            going: false,
             created: clock::unix_nanoseconds(),
-            pair: band.pair,
-            band: band.band,
-            into,
             ends: end,
-            experiment: experiment.clone(),
             addresses,
+            ..Laid::new(experiment.clone(), room)
         });
         Ok(Effect::Created)
     }
@@ -231,14 +226,8 @@ impl Draft {
             }
             laid.going = true;
         }
-        let Room { slot, band, into } = room(all, &after.experiment)?;
-        all.push(Laid {
-            slot,
-            pair: band.pair,
-            band: band.band,
-            into,
-            ..after
-        });
+        let room = room(all, &after.experiment)?;
+        all.push(after.moved(room));
         Ok(Effect::Changed)
     }
 

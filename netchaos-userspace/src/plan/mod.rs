@@ -103,6 +103,31 @@ impl Band {
 }
 
 impl Laid {
+    /// One that nobody has laid yet.
+    pub fn new(experiment: Experiment, room: Room) -> Self {
+        Self {
+            slot: room.slot,
+            going: false,
+            created: 0,
+            pair: room.band.pair,
+            band: room.band.band,
+            into: room.into,
+            ends: None,
+            experiment,
+            addresses: BTreeMap::new(),
+        }
+    }
+
+    /// The same in another place.
+    pub fn moved(self, room: Room) -> Self {
+        Self {
+            created: self.created,
+            ends: self.ends,
+            addresses: self.addresses,
+            ..Self::new(self.experiment, room)
+        }
+    }
+
     pub const fn band(&self) -> Band {
         Band {
             pair: self.pair,
@@ -127,10 +152,6 @@ impl Laid {
         } else if self.band() == from {
             (self.pair, self.band) = (to.pair, to.band);
         }
-    }
-
-    pub fn is_called(&self, name: &str) -> bool {
-        self.experiment.name == name
     }
 
     /// Whether both are the same experiment, though perhaps in different places and with different
@@ -228,7 +249,7 @@ fn segments(fault: &Fault) -> Option<bool> {
 }
 
 /// Where one more experiment goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     pub slot: u8,
     pub band: Band,
