@@ -182,21 +182,13 @@ impl Session<'_> {
     /// # Errors
     /// As [`Session::show`].
     pub async fn planned(&self, name: &str) -> Result<Planned, Error> {
-        let draft = self.draft().await?;
-        let all = draft.new.iter().flat_map(|(ifindex, laid)| {
-            let staying = laid.iter().filter(|laid| !laid.going);
-            staying.map(move |laid| (*ifindex, laid))
-        });
-        let all: Vec<(u32, &Laid)> = all.collect();
-        let found = all.iter().find(|(_, laid)| laid.experiment.name == name);
-        let Some((ifindex, laid)) = found else {
-            let names: Vec<_> = all.iter().map(|(_, laid)| &*laid.experiment.name).collect();
-            return Err(Error::no_such_experiment(name, &names));
-        };
+        let mut draft = self.draft().await?;
+        let laid = draft.find(name)?.clone();
+        let ifindex = draft.device_of(name).unwrap_or_default();
         Ok(Planned {
-            device: draft.name_of(*ifindex),
-            ifindex: *ifindex,
-            laid: vec![(*laid).clone()],
+            device: draft.name_of(ifindex),
+            ifindex,
+            laid: vec![laid],
         })
     }
 
