@@ -48,17 +48,24 @@ impl Site {
         self.make_pairs(netlink, &desired, &new).await?;
         self.fill_bands(netlink, &mut new, &mut desired).await?;
         let is_last = desired.pairs.is_empty();
+        let old = plan::desired(self.laid()).tables;
         let fresh = if is_last {
             None
         } else {
-            self.open_maps(&desired, &new)?
+            self.open_maps(&old, &desired, &new)?
         };
         if fresh.is_none() && !is_last {
             self.attach_to_new_pairs(netlink).await?;
         }
         if matches!(self.state, Known::Open { .. }) {
             self.write_journal(&new)?;
-            self.write_tables(&new, &desired)?;
+            // New maps hold nothing yet.
+            let old = if fresh.is_some() {
+                Tables::default()
+            } else {
+                old
+            };
+            self.write_tables(old, &new, &desired)?;
         }
         if !is_last {
             self.attach(netlink, &desired, fresh).await?;
@@ -134,8 +141,13 @@ impl Site {
 
     /// Sees to it that there are maps with enough room. Where new ones have to be loaded, the
     /// programs that use them are given back, to replace the attached ones.
-    fn open_maps(&mut self, desired: &Desired, new: &[Laid]) -> Result<Option<Fresh>, Error> {
-        let needed = self.needed_room(&desired.tables, new);
+    fn open_maps(
+        &mut self,
+        old: &Tables,
+        desired: &Desired,
+        new: &[Laid],
+    ) -> Result<Option<Fresh>, Error> {
+        let needed = needed_room(old, &desired.tables, new);
         let is_attached = self.is_attached(desired);
         let old = match std::mem::replace(&mut self.state, Known::Nothing) {
             Known::Open { maps, laid, dirty } if is_attached && maps.has_room(&needed) => {
@@ -171,25 +183,6 @@ impl Site {
         Ok(Some(programs))
     }
 
-    /// Entries that the maps need for the tables and the texts. During the switch what goes is there
-    /// beside what comes.
-    fn needed_room(&self, tables: &Tables, new: &[Laid]) -> Capacity {
-        let old = plan::desired(self.laid()).tables;
-        let gone = |is_gone: usize, all: usize| (all + is_gone) as u32;
-        let hosts = old
-            .hosts
-            .keys()
-            .filter(|key| !tables.hosts.contains_key(key));
-        let prefixes = old.prefixes.keys();
-        let prefixes = prefixes.filter(|key| !tables.prefixes.contains_key(key));
-        Capacity {
-            hosts: gone(hosts.count(), tables.hosts.len()),
-            prefixes: gone(prefixes.count(), tables.prefixes.len()),
-            chunks: journal::chunks(new),
-            ports: tables.need_ports(),
-        }
-    }
-
     /// Whether the programs that use the maps are within reach, wherever one is needed.
     fn is_attached(&self, desired: &Desired) -> bool {
         let sits = |(hook, is_needed): (Hook, bool)| !is_needed || self.seats.at(hook).is_some();
@@ -199,7 +192,7 @@ impl Site {
     }
 
     /// Tables and steers, with the switch at their end.
-    fn write_tables(&mut self, new: &[Laid], desired: &Desired) -> Result<(), Error> {
+    fn write_tables(&mut self, old: Tables, new: &[Laid], desired: &Desired) -> Result<(), Error> {
         let mut steers = BTreeMap::new();
         for laid in new.iter().filter(|laid| !laid.going) {
             steers.insert(u32::from(laid.slot), self.steer(laid)?);
@@ -207,11 +200,7 @@ impl Site {
         let Known::Open { maps, laid, dirty } = &mut self.state else {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
-        let old = if *dirty {
-            tables::read(maps)?
-        } else {
-            plan::desired(laid).tables
-        };
+        let old = if *dirty { tables::read(maps)? } else { old };
         keep_counters(maps, laid, new)?;
         tables::switch(
             maps,
@@ -383,6 +372,23 @@ impl Pair {
     /// Nothing can be steered into it as it stands.
     fn is_broken(&self) -> bool {
         self.upper.as_ref().is_none_or(|upper| !upper.is_up)
+    }
+}
+
+/// Entries that the maps need for the tables and the texts. During the switch what goes is there
+/// beside what comes.
+fn needed_room(old: &Tables, tables: &Tables, new: &[Laid]) -> Capacity {
+    let hosts = old
+        .hosts
+        .keys()
+        .filter(|key| !tables.hosts.contains_key(key));
+    let prefixes = old.prefixes.keys();
+    let prefixes = prefixes.filter(|key| !tables.prefixes.contains_key(key));
+    Capacity {
+        hosts: (tables.hosts.len() + hosts.count()) as u32,
+        prefixes: (tables.prefixes.len() + prefixes.count()) as u32,
+        chunks: journal::chunks(new),
+        ports: tables.need_ports(),
     }
 }
 
