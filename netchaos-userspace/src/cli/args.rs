@@ -122,10 +122,9 @@ pub struct Apply {
     pub output: Output,
 }
 
+/// What an experiment is, but for its name.
 #[derive(Args, Debug)]
-pub struct Add {
-    /// Name of the experiment, unique in its place
-    pub name: String,
+pub struct What {
     #[command(flatten)]
     pub fault: Box<Fault>,
     #[command(flatten)]
@@ -133,6 +132,14 @@ pub struct Add {
     /// End it by itself after so long, such as 10m
     #[arg(long = "for", value_name = "TIME")]
     pub duration: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Add {
+    /// Name of the experiment, unique in its place
+    pub name: String,
+    #[command(flatten)]
+    pub what: What,
     /// Print what would be laid, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -154,12 +161,7 @@ pub struct Run {
     #[arg(conflicts_with_all = ["name", "Aim", "duration"])]
     pub files: Vec<String>,
     #[command(flatten)]
-    pub fault: Box<Fault>,
-    #[command(flatten)]
-    pub aim: Aim,
-    /// End it by itself after so long, such as 10m
-    #[arg(long = "for", value_name = "TIME")]
-    pub duration: Option<String>,
+    pub what: What,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]

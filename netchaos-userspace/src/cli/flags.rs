@@ -131,15 +131,19 @@ pub fn of_files(fault: &args::Fault) -> Result<bool, Problems> {
     Ok(strict_compat.is_some_and(|value| value != "none"))
 }
 
-/// The experiment that `add` asks for.
-pub fn experiment(add: &args::Add) -> Result<Experiment, Problems> {
+/// The experiment that `add` or `run` asks for.
+pub fn experiment(
+    name: &str,
+    what: &args::What,
+    device: Option<&str>,
+) -> Result<Experiment, Problems> {
     let mut sink = Sink::default();
     let mut fault = Fault::default();
-    let built = patch(&add.fault).and_then(|patch| patch.apply(&mut fault));
+    let built = patch(&what.fault).and_then(|patch| patch.apply(&mut fault));
     if let Err(Problems(problems)) = built {
         sink.0.extend(problems);
     }
-    let aim = &add.aim;
+    let aim = &what.aim;
     let targets = if aim.all_traffic {
         Targets::AllTraffic
     } else {
@@ -147,15 +151,15 @@ pub fn experiment(add: &args::Add) -> Result<Experiment, Problems> {
     };
     let direction = sink.take("--direction", Some(&aim.direction), Direction::from_str);
     let experiment = Experiment {
-        name: add.name.clone(),
+        name: name.to_owned(),
         namespace: None,
-        device: add.device.device.clone(),
+        device: device.map(str::to_owned),
         direction: direction.unwrap_or_default(),
         fault,
         targets,
         except: sink.targets("--except", &aim.except),
         rule: rule(aim, &mut sink),
-        duration: sink.take("--for", add.duration.as_deref(), units::parse_lifetime),
+        duration: sink.take("--for", what.duration.as_deref(), units::parse_lifetime),
         paused: false,
     };
     // What could not be read has been told already. An experiment that a flag is missing from may

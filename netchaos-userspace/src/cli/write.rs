@@ -145,7 +145,7 @@ fn read(file: &str) -> Result<String, Problems> {
 
 pub fn add(add: args::Add) -> Result<(), Failure> {
     let laying = Laying {
-        experiments: vec![experiment(&add)?],
+        experiments: vec![experiment(&add.name, &add.what, &add.device)?],
         device: add.device.device,
         may_change: false,
     };
@@ -153,8 +153,9 @@ pub fn add(add: args::Add) -> Result<(), Failure> {
 }
 
 /// The experiment that flags ask for; what is worth a word is said.
-fn experiment(add: &args::Add) -> Result<Experiment, Failure> {
-    let experiment = flags::experiment(add).map_err(Failure::usage)?;
+fn experiment(name: &str, what: &args::What, device: &args::Device) -> Result<Experiment, Failure> {
+    let experiment = flags::experiment(name, what, device.device.as_deref());
+    let experiment = experiment.map_err(Failure::usage)?;
     for text in experiment.notes() {
         note(&text);
     }
@@ -163,32 +164,19 @@ fn experiment(add: &args::Add) -> Result<Experiment, Failure> {
 
 pub fn run(run: args::Run) -> Result<(), Failure> {
     let format = run.output.output;
-    let (experiments, device, place) = match run.name {
+    let experiments = match &run.name {
         None => {
-            let strict_compat = flags::of_files(&run.fault).map_err(Failure::usage)?;
-            let experiments = read_with_notes(&run.files, strict_compat)?;
-            (experiments, run.device.device, run.place)
+            let strict_compat = flags::of_files(&run.what.fault).map_err(Failure::usage)?;
+            read_with_notes(&run.files, strict_compat)?
         }
-        Some(name) => {
-            let add = args::Add {
-                name,
-                fault: run.fault,
-                aim: run.aim,
-                duration: run.duration,
-                dry_run: false,
-                place: run.place,
-                device: run.device,
-                output: run.output,
-            };
-            (vec![experiment(&add)?], add.device.device, add.place)
-        }
+        Some(name) => vec![experiment(name, &run.what, &run.device)?],
     };
     let laying = Laying {
         experiments,
-        device,
+        device: run.device.device,
         may_change: false,
     };
-    let place = open(&place)?;
+    let place = open(&run.place)?;
     let began = |written: Written| {
         // Whoever closes the pipe ends the run with a signal all the same.
         let _ = say(format, written);

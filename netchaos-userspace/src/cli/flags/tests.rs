@@ -16,7 +16,8 @@ fn add(flags: &str) -> Result<Experiment, String> {
     let Command::Add(add) = cli.command else {
         panic!("{line}");
     };
-    experiment(&add).map_err(|problems| problems.to_string())
+    experiment(&add.name, &add.what, add.device.device.as_deref())
+        .map_err(|problems| problems.to_string())
 }
 
 fn fault(flags: &str) -> Fault {
