@@ -20,6 +20,26 @@ pub use self::{
     units::{Percent, Rate},
 };
 
+/// The conversions by which serde takes a type for the text of its `FromStr` and `Display`:
+/// `#[serde(try_from = "String", into = "String")]`.
+macro_rules! as_text {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = $crate::experiment::Invalid;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+
 mod check;
 mod fault;
 pub mod manifest;

@@ -132,19 +132,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-impl TryFrom<String> for Protocol {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Protocol> for String {
-    fn from(protocol: Protocol) -> Self {
-        protocol.to_string()
-    }
-}
+as_text!(Protocol);
 
 /// A set of ports, written `443`, `80,443` or `22,8000-8100`. The empty set stands for every port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -264,16 +252,4 @@ impl fmt::Display for Ports {
     }
 }
 
-impl TryFrom<String> for Ports {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Ports> for String {
-    fn from(ports: Ports) -> Self {
-        ports.to_string()
-    }
-}
+as_text!(Ports);

@@ -222,30 +222,6 @@ impl fmt::Display for HostName {
     }
 }
 
-impl TryFrom<String> for Target {
-    type Error = Invalid;
+as_text!(Target);
 
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Target> for String {
-    fn from(target: Target) -> Self {
-        target.to_string()
-    }
-}
-
-impl TryFrom<String> for Peer {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Peer> for String {
-    fn from(peer: Peer) -> Self {
-        peer.to_string()
-    }
-}
+as_text!(Peer);

@@ -16,13 +16,13 @@ pub(super) fn read(fields: &Fields) -> Option<Fault> {
             "a mapping with one or more of delay, loss and so on",
         )?
         .fields()?;
-    let delay = part(&fault, "delay", read_delay);
-    let reorder = part(&fault, "reorder", read_reorder);
-    let loss = part(&fault, "loss", read_loss);
-    let duplicate = part(&fault, "duplicate", read_chance);
-    let corrupt = part(&fault, "corrupt", read_chance);
+    let delay = fault.part("delay", read_delay);
+    let reorder = fault.part("reorder", read_reorder);
+    let loss = fault.part("loss", read_loss);
+    let duplicate = fault.part("duplicate", read_chance);
+    let corrupt = fault.part("corrupt", read_chance);
     let rate = optional(&fault, "rate", str::parse::<Rate>);
-    let bandwidth = part(&fault, "bandwidth", read_bandwidth);
+    let bandwidth = fault.part("bandwidth", read_bandwidth);
     let partition = flag(&fault, "partition");
     let seed = optional(&fault, "seed", read_seed);
     let strict_compat = flag(&fault, "strictCompat");
@@ -42,23 +42,7 @@ pub(super) fn read(fields: &Fields) -> Option<Fault> {
     Some(fault.without_idle())
 }
 
-/// A part that is a mapping. The outer option is none if it is refused, the inner one if it is not
-/// there.
-fn part<T>(
-    fault: &Fields,
-    name: &'static str,
-    read: fn(&Fields) -> Option<T>,
-) -> Option<Option<T>> {
-    let Some(field) = fault.get(name) else {
-        return Some(None);
-    };
-    let fields = field.fields()?;
-    let part = read(&fields);
-    fields.finish();
-    part.map(Some)
-}
-
-/// The same for a single value.
+/// A single value. The outer option is none if it is refused, the inner one if it is not there.
 fn optional<T>(
     fields: &Fields,
     name: &'static str,

@@ -41,9 +41,7 @@ pub(super) fn read(spec: &Fields) -> Option<Faults> {
     });
     let mut notes = Vec::new();
     let netem = read_netem(spec, &mut notes);
-    let bandwidth = mapping(spec, "bandwidth", |fields| {
-        read_bandwidth(fields, &mut notes)
-    });
+    let bandwidth = spec.part("bandwidth", |fields| read_bandwidth(fields, &mut notes));
     let behavior = read_partition_behavior(spec);
     let (name, action) = action?;
     let there: Vec<&str> = NETEM.into_iter().filter(|name| spec.has(name)).collect();
@@ -117,11 +115,11 @@ fn note_of_action(name: &str, action: Action, there: &[&str], bandwidth: bool) -
 }
 
 fn read_netem(spec: &Fields, notes: &mut Vec<String>) -> Option<Fault> {
-    let delay = mapping(spec, "delay", |fields| read_delay(fields, notes));
-    let loss = mapping(spec, "loss", |fields| read_chance(fields, "loss"));
-    let duplicate = mapping(spec, "duplicate", |fields| read_chance(fields, "duplicate"));
-    let corrupt = mapping(spec, "corrupt", |fields| read_chance(fields, "corrupt"));
-    let rate = mapping(spec, "rate", |fields| {
+    let delay = spec.part("delay", |fields| read_delay(fields, notes));
+    let loss = spec.part("loss", |fields| read_chance(fields, "loss"));
+    let duplicate = spec.part("duplicate", |fields| read_chance(fields, "duplicate"));
+    let corrupt = spec.part("corrupt", |fields| read_chance(fields, "corrupt"));
+    let rate = spec.part("rate", |fields| {
         let rate = fields.require("rate", "a rate such as 10mbps");
         rate.and_then(|field| string(&field, Rate::parse_or_none))
     });
@@ -135,21 +133,6 @@ fn read_netem(spec: &Fields, notes: &mut Vec<String>) -> Option<Fault> {
         rate: rate?.flatten(),
         ..Fault::default()
     })
-}
-
-/// A mapping that may be missing. The outer option is none if it is refused.
-fn mapping<T>(
-    spec: &Fields,
-    name: &'static str,
-    read: impl FnOnce(&Fields) -> Option<T>,
-) -> Option<Option<T>> {
-    let Some(field) = spec.get(name) else {
-        return Some(None);
-    };
-    let fields = field.fields()?;
-    let value = read(&fields);
-    fields.finish();
-    value.map(Some)
 }
 
 /// Without a latency Chaos Mesh emits neither jitter nor reorder.
@@ -167,7 +150,7 @@ fn read_delay(delay: &Fields, notes: &mut Vec<String>) -> Option<(Option<Delay>,
         units::parse_jitter(text)
     });
     let correlation = optional(delay, "correlation", read_percent);
-    let reorder = mapping(delay, "reorder", read_reorder);
+    let reorder = delay.part("reorder", read_reorder);
     let (latency, jitter, reorder) = (latency?, jitter?, reorder?);
     let correlation = correlation?;
     if !latency.is_zero() {

@@ -61,16 +61,4 @@ impl fmt::Display for Percent {
     }
 }
 
-impl TryFrom<String> for Percent {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Percent> for String {
-    fn from(percent: Percent) -> Self {
-        percent.to_string()
-    }
-}
+as_text!(Percent);

@@ -118,19 +118,7 @@ impl fmt::Display for Rate {
     }
 }
 
-impl TryFrom<String> for Rate {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Rate> for String {
-    fn from(rate: Rate) -> Self {
-        rate.to_string()
-    }
-}
+as_text!(Rate);
 
 /// Reads a number of bytes as tc does (tc(8), PARAMETERS, "Sizes"): alone or with `b`, with `k` or
 /// `kb`, `m` or `mb`, `g` or `gb`, which are powers of 1024 here, or in bits as `kbit`, `mbit`,

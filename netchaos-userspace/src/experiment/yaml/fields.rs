@@ -238,6 +238,22 @@ pub(in crate::experiment) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// A mapping that may be missing. The outer option is none if it is refused, the inner one if it
+    /// is not there.
+    pub fn part<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&Fields<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let Some(field) = self.get(name) else {
+            return Some(None);
+        };
+        let fields = field.fields()?;
+        let part = read(&fields);
+        fields.finish();
+        part.map(Some)
+    }
+
     /// A field that may be missing; without a value it is missing.
     pub fn get(&self, name: &'static str) -> Option<Field<'a>> {
         let mut known = self.known.borrow_mut();
