@@ -3,6 +3,7 @@
 mod build;
 mod ctx;
 mod demo;
+mod dist;
 mod duty;
 mod lint;
 mod setup;
@@ -39,6 +40,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Build what is handed out: a static program in a tarball, the container image, and their sums
+    Dist(dist::DistArgs),
     /// Run the tests: on paper (unit), on this kernel (host), on other kernels (vm), or all
     Test(test::TestArgs),
     /// Check formatting, clippy (the eBPF programs too), and which part uses what
@@ -125,6 +128,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Run { args } if args.is_empty() => demo::run(&ctx),
         Task::Run { args } => run_netchaos(&ctx, &args),
+        Task::Dist(args) => dist::run(&ctx, &args),
         Task::Lint => lint::run(&ctx),
         Task::Test(args) => test::run(&ctx, &args),
         Task::Vm(args) => run_vm(&ctx, args),

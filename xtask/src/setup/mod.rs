@@ -4,4 +4,5 @@ pub mod apt;
 pub mod kernels;
 pub mod linker;
 pub mod packages;
+pub mod standalone;
 pub mod toolchain;
