@@ -12,7 +12,6 @@ use crate::{
     engine::{self, Diagnosis, Listed, Shown},
     experiment::{Peer, Targets},
     kernel::bpf::Steered,
-    place::Place,
 };
 
 /// An experiment and where it is.
@@ -27,8 +26,8 @@ struct ListedPlace {
 pub fn list(list: args::List) -> Result<(), Failure> {
     let mut all = Vec::new();
     let mut failures = Vec::new();
-    for wanted in everywhere(&list.place, list.all) {
-        let found = Place::open(&wanted)
+    for (wanted, opened) in everywhere(&list.place, list.all) {
+        let found = opened
             .map_err(engine::Error::from)
             .and_then(|place| engine::inside(&place, async |session| session.list().await));
         let place = list.all.then(|| wanted.to_string());
