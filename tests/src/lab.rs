@@ -20,7 +20,7 @@ use crate::{
     netchaos::{netchaos, netchaos_with_input, start_netchaos},
     netns::Netns,
     probe::{
-        EchoServer, RoundTrips, TcpServer, assert_delayed, assert_delays, assert_prompt,
+        EchoServer, RoundTrips, TcpServer, answers, assert_delayed, assert_delays, assert_prompt,
         udp_round_trips,
     },
     requires::{DELAY, Need, can_run},
@@ -194,6 +194,19 @@ impl Lab {
     #[track_caller]
     pub fn assert_delays(&self, what: &str, expected: &[(impl AsRef<str> + Sync, u64)]) {
         self.client.run(|| assert_delays(what, expected));
+    }
+
+    /// Asserts which addresses are cut off from the client and which are not.
+    ///
+    /// # Panics
+    /// When one is not so.
+    #[track_caller]
+    pub fn assert_cut(&self, what: &str, expected: &[(&str, bool)]) {
+        for (to, is_cut) in expected {
+            let to = peer(to);
+            let answers = self.client.run(|| answers(to));
+            assert_eq!(!answers, *is_cut, "{what}: is {to} cut off?");
+        }
     }
 
     /// What an experiment has counted, as `show` tells it.

@@ -191,7 +191,7 @@ pub struct Run {
 
 #[derive(Args, Debug)]
 pub struct Change {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     #[command(flatten)]
     pub fault: Box<Fault>,
@@ -203,7 +203,7 @@ pub struct Change {
 
 #[derive(Args, Debug)]
 pub struct Explain {
-    /// Name of an experiment that is there
+    /// An experiment that is there: NAME or NAMESPACE/NAME
     #[arg(conflicts_with = "files", required_unless_present = "files")]
     pub name: Option<String>,
     /// Manifests; "-" is stdin
@@ -233,7 +233,7 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     /// Go on and print a line for each packet that it steers, until Ctrl-C
     #[arg(long)]
@@ -256,7 +256,7 @@ pub enum Target {
 
 #[derive(Args, Debug)]
 pub struct Targets {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     /// As with --to; @FILE reads them from a file and "-" from stdin, one per line
     #[arg(value_name = "TARGET", required = true)]
@@ -269,7 +269,7 @@ pub struct Targets {
 
 #[derive(Args, Debug)]
 pub struct OneName {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     #[command(flatten)]
     pub place: Place,
@@ -279,7 +279,7 @@ pub struct OneName {
 
 #[derive(Args, Debug)]
 pub struct Names {
-    /// Names of the experiments
+    /// The experiments: each NAME or NAMESPACE/NAME
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
     #[command(flatten)]
@@ -290,7 +290,7 @@ pub struct Names {
 
 #[derive(Args, Debug)]
 pub struct Remove {
-    /// Names of the experiments
+    /// The experiments: each NAME or NAMESPACE/NAME
     #[arg(value_name = "NAME", required_unless_present = "all")]
     pub names: Vec<String>,
     /// All experiments of the place

@@ -57,7 +57,7 @@ fn print_list(list: args::List, all: Vec<ListedPlace>) -> Result<(), Failure> {
     let row = |ListedPlace { place, listed }: ListedPlace| {
         [
             place.unwrap_or_default(),
-            listed.name.clone(),
+            listed.spec.id(),
             listed.device.clone(),
             state(&listed),
             fault(&listed.spec),
@@ -172,7 +172,7 @@ fn picture(shown: &Shown) -> String {
     let mut lines = vec![
         format!(
             "experiment  {} on {}: {}",
-            listed.name,
+            listed.spec.id(),
             listed.device,
             state(listed)
         ),

@@ -22,7 +22,23 @@ use crate::{
 #[derive(Serialize)]
 struct Done {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     effect: &'static str,
+}
+
+impl Done {
+    fn new(id: &str, effect: Effect) -> Self {
+        let (namespace, name) = match id.split_once('/') {
+            Some((namespace, name)) => (Some(namespace.to_owned()), name),
+            None => (None, id),
+        };
+        Self {
+            name: name.to_owned(),
+            namespace,
+            effect: word(effect),
+        }
+    }
 }
 
 const fn word(effect: Effect) -> &'static str {
@@ -36,17 +52,13 @@ const fn word(effect: Effect) -> &'static str {
 
 fn say(format: args::Format, written: Written) -> Result<(), Failure> {
     say_flushed(written.flushed);
-    let done: Vec<Done> = written
-        .effects
-        .into_iter()
-        .map(|(name, effect)| Done {
-            name,
-            effect: word(effect),
-        })
+    let effects = || written.effects.iter().map(|(id, effect)| (id, *effect));
+    let done: Vec<Done> = effects()
+        .map(|(id, effect)| Done::new(id, effect))
         .collect();
     if !output::structured(format, &done)? {
-        for Done { name, effect } in done {
-            output::line(&format!("{name} {effect}"))?;
+        for (id, effect) in effects() {
+            output::line(&format!("{id} {}", word(effect)))?;
         }
     }
     Ok(())
@@ -71,7 +83,7 @@ fn read_with_notes(files: &[String], strict_compat: bool) -> Result<Vec<Experime
     };
     for document in read_all(files, reading)? {
         for text in &document.notes {
-            note(&format!("{}: {text}", document.experiment.name));
+            note(&format!("{}: {text}", document.experiment.id()));
         }
         experiments.push(document.experiment);
     }
@@ -87,14 +99,14 @@ pub fn read_all(files: &[String], reading: Reading) -> Result<Vec<Document>, Fai
         match read.and_then(|text| manifest::read(name_of(file), &text, reading)) {
             Ok(documents) => {
                 for document in documents {
-                    let name = &document.experiment.name;
-                    if all.iter().any(|other| other.experiment.name == *name) {
+                    let id = document.experiment.id();
+                    if all.iter().any(|other| other.experiment.id() == id) {
                         problems.push(Problem {
                             file: Some(name_of(file).into()),
                             line: None,
                             field: "name".into(),
                             invalid: Invalid::value(
-                                name,
+                                &id,
                                 "stands in another file too",
                                 "a name of its own for each experiment",
                             ),

@@ -6,6 +6,7 @@ use super::{
     Session,
     edit::Effect,
     error::Error,
+    identity::meant,
     observe::{Known, Observed, Site},
 };
 use crate::{
@@ -91,8 +92,9 @@ impl Session<'_> {
 }
 
 impl Draft {
-    pub(super) fn device_of(&self, name: &str) -> Option<u32> {
-        let holds = |laid: &&Laid| !laid.going && laid.experiment.name == name;
+    /// The device that the experiment of that id stays on.
+    pub(super) fn device_of(&self, id: &str) -> Option<u32> {
+        let holds = |laid: &&Laid| !laid.going && laid.experiment.id() == id;
         self.new
             .iter()
             .find(|(_, laid)| laid.iter().any(|laid| holds(&laid)))
@@ -106,30 +108,27 @@ impl Draft {
         link.map_or_else(String::new, |link| link.name.clone())
     }
 
-    /// Whether there is an experiment of that name whose end has passed.
-    pub(super) fn has_ended(&self, name: &str) -> bool {
+    /// The id of the experiment that somebody means, whether it stays or has ended.
+    pub(super) fn meant(&self, asked: &str) -> Result<String, Error> {
+        meant(self.new.values().flatten(), asked)
+    }
+
+    /// Whether there is an experiment of that id whose end has passed.
+    pub(super) fn has_ended(&self, id: &str) -> bool {
         let mut all = self.new.values().flatten();
-        self.device_of(name).is_none() && all.any(|laid| laid.experiment.name == name)
+        self.device_of(id).is_none() && all.any(|laid| laid.experiment.id() == id)
     }
 
-    /// The experiment of that name that stays.
-    pub(super) fn find(&mut self, name: &str) -> Result<&mut Laid, Error> {
-        if self.has_ended(name) {
-            return Err(Error::Refused(format!(
-                "{name} has ended; lay it again to have it back"
-            )));
-        }
-        let all = self.names_on(None)?;
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        self.new
-            .values_mut()
-            .flatten()
-            .find(|laid| !laid.going && laid.experiment.name == name)
-            .ok_or_else(|| Error::no_such_experiment(name, &all))
+    /// The experiment that somebody means, and that stays.
+    pub(super) fn find(&mut self, asked: &str) -> Result<&mut Laid, Error> {
+        let id = self.meant(asked)?;
+        let mut all = self.new.values_mut().flatten();
+        all.find(|laid| !laid.going && laid.experiment.id() == id)
+            .ok_or_else(|| Error::Refused(format!("{id} has ended; lay it again to have it back")))
     }
 
-    /// Names of the experiments on a device, of all devices where none is given.
-    pub(super) fn names_on(&self, device: Option<&str>) -> Result<Vec<String>, Error> {
+    /// Ids of the experiments on a device, of all devices where none is given.
+    pub(super) fn ids_on(&self, device: Option<&str>) -> Result<Vec<String>, Error> {
         let link = |name: &str| {
             let link = self.observed.links.iter().find(|link| link.name == name);
             link.map(|link| link.index)
@@ -142,10 +141,10 @@ impl Draft {
             .iter()
             .filter(|(ifindex, _)| on_device(ifindex))
             .flat_map(|(_, laid)| laid);
-        Ok(laid.map(|laid| laid.experiment.name.clone()).collect())
+        Ok(laid.map(|laid| laid.experiment.id()).collect())
     }
 
-    /// Adds an experiment to what a device shall hold, or changes the one of its name.
+    /// Adds an experiment to what a device shall hold, or changes the one of its id.
     pub(super) fn place(
         &mut self,
         experiment: &Experiment,
@@ -153,32 +152,26 @@ impl Draft {
         addresses: BTreeMap<String, Vec<IpAddr>>,
         may_change: bool,
     ) -> Result<Effect, Error> {
-        let name = &experiment.name;
+        let id = &experiment.id();
         let end = |now: u64| {
             experiment
                 .duration
                 .map(|duration| now.saturating_add(duration.as_nanos() as u64))
         };
-        if let Some(other) = self.device_of(name) {
+        if let Some(other) = self.device_of(id) {
             if !may_change {
                 return Err(Error::Refused(format!(
-                    "{name} is there already; `netchaos change`, `netchaos target` or `netchaos \
-                     apply` change it, `netchaos remove {name}` takes it away"
+                    "{id} is there already; `netchaos change`, `netchaos target` or `netchaos \
+                     apply` change it, `netchaos remove {id}` takes it away"
                 )));
             }
             if other != ifindex {
                 return Err(Error::Refused(format!(
-                    "{name} is on another device; `netchaos remove {name}` first"
+                    "{id} is on another device; `netchaos remove {id}` first"
                 )));
             }
             let now = self.now;
-            let before = self.find(name)?.clone();
-            if before.experiment.namespace != experiment.namespace {
-                return Err(Error::Refused(format!(
-                    "{name} is there already, of another Kubernetes namespace; experiments of a \
-                     place need names of their own"
-                )));
-            }
+            let before = self.find(id)?.clone();
             let mut after = before.clone();
             if before.experiment.duration != experiment.duration {
                 after.ends = end(now);
@@ -250,7 +243,7 @@ fn room(laid: &[Laid], experiment: &Experiment) -> Result<Room, Error> {
         Error::Refused(format!(
             "{} does not fit: {} experiments is what a device can have, and one that is being \
              changed needs a place beside its old one",
-            experiment.name,
+            experiment.id(),
             netchaos_common::abi::SLOTS
         ))
     })

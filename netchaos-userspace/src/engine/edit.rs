@@ -25,7 +25,7 @@ pub enum Effect {
 /// What a call has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// What became of each experiment.
+    /// What became of each experiment, by its id.
     pub effects: Vec<(String, Effect)>,
     /// Packets that waited in queues and went down with them.
     pub flushed: u32,
@@ -132,7 +132,8 @@ impl Session<'_> {
         addresses: &[IpAddr],
     ) -> Result<Effect, Error> {
         let edited = self.edit(experiment, |laid| {
-            if names_in(&laid.experiment).any(|used| used == name) {
+            let is_it = laid.experiment.id() == experiment;
+            if is_it && names_in(&laid.experiment).any(|used| used == name) {
                 add_known(laid, name.to_owned(), addresses.to_vec());
             }
             Ok(())
@@ -187,13 +188,14 @@ impl Session<'_> {
         let mut effects = Vec::new();
         for name in names {
             let laid = draft.find(name)?;
+            let id = laid.experiment.id();
             let effect = if laid.experiment.paused == pause {
                 Effect::Unchanged
             } else {
                 Effect::Changed
             };
             laid.experiment.paused = pause;
-            effects.push((name.clone(), effect));
+            effects.push((id, effect));
         }
         let flushed = self.carry_out(draft, false).await?;
         Ok(Written { effects, flushed })
@@ -212,18 +214,21 @@ impl Session<'_> {
     ) -> Result<Written, Error> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
-        let wanted = match names {
-            Some(names) => names.to_vec(),
-            None => draft.names_on(device)?,
+        let wanted: Vec<String> = match names {
+            Some(names) => {
+                let ids = names.iter().map(|name| draft.meant(name));
+                ids.collect::<Result<_, _>>()?
+            }
+            None => draft.ids_on(device)?,
         };
-        for name in &wanted {
+        for id in &wanted {
             // One that has ended goes anyway.
-            if !draft.has_ended(name) {
-                draft.find(name)?.going = true;
+            if !draft.has_ended(id) {
+                draft.find(id)?.going = true;
             }
         }
         let flushed = self.carry_out(draft, at_once).await?;
-        let effects = wanted.into_iter().map(|name| (name, Effect::Removed));
+        let effects = wanted.into_iter().map(|id| (id, Effect::Removed));
         Ok(Written {
             effects: effects.collect(),
             flushed,
@@ -240,11 +245,12 @@ impl Session<'_> {
         let before = draft.find(name)?.clone();
         let mut after = before.clone();
         edit(&mut after)?;
-        let device = draft.device_of(name).unwrap_or_default();
+        let id = before.experiment.id();
+        let device = draft.device_of(&id).unwrap_or_default();
         let effect = draft.settle(device, &before, after)?;
         let flushed = self.carry_out(draft, false).await?;
         Ok(Written {
-            effects: vec![(name.to_owned(), effect)],
+            effects: vec![(id, effect)],
             flushed,
         })
     }
@@ -258,7 +264,8 @@ impl Session<'_> {
         let mut effects = Vec::new();
         for experiment in &laying.experiments {
             let asked = laying.device.as_deref().or(experiment.device.as_deref());
-            let device = match draft.device_of(&experiment.name) {
+            let id = experiment.id();
+            let device = match draft.device_of(&id) {
                 // It stays where it is, whatever the default device has become.
                 Some(ifindex) if asked.is_none() => ifindex,
                 _ => self.device(&draft.observed.links, asked).await?.index,
@@ -266,7 +273,7 @@ impl Session<'_> {
             let mut addresses = addresses.clone();
             addresses.retain(|name, _| names_in(experiment).any(|used| used == name));
             let effect = draft.place(experiment, device, addresses, laying.may_change)?;
-            effects.push((experiment.name.clone(), effect));
+            effects.push((id, effect));
         }
         Ok(effects)
     }
@@ -306,11 +313,11 @@ impl Session<'_> {
 }
 
 fn target_list(laid: &mut Laid) -> Result<&mut Vec<Target>, Error> {
-    let name = &laid.experiment.name;
+    let id = laid.experiment.id();
     match &mut laid.experiment.targets {
         Targets::List(list) => Ok(list),
         Targets::AllTraffic => Err(Error::Refused(format!(
-            "{name} is aimed at all traffic and has no list of targets"
+            "{id} is aimed at all traffic and has no list of targets"
         ))),
     }
 }

@@ -17,6 +17,7 @@ mod edit;
 mod error;
 mod follow;
 mod heal;
+mod identity;
 mod journal;
 mod observe;
 mod ours;

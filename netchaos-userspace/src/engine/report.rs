@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{
     Planned, Session,
     error::Error,
+    identity::meant,
     observe::{Filled, Known, Observed, Site},
 };
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub struct Listed {
     pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     pub device: String,
     pub state: Standing,
     /// What was taken away from under it, where its state is `lost`.
@@ -184,7 +187,8 @@ impl Session<'_> {
     pub async fn planned(&self, name: &str) -> Result<Planned, Error> {
         let mut draft = self.draft().await?;
         let laid = draft.find(name)?.clone();
-        let ifindex = draft.device_of(name).unwrap_or_default();
+        let id = laid.experiment.id();
+        let ifindex = draft.device_of(&id).unwrap_or_default();
         Ok(Planned {
             device: draft.name_of(ifindex),
             ifindex,
@@ -195,20 +199,18 @@ impl Session<'_> {
     /// One experiment with what the kernel holds for it.
     ///
     /// # Errors
-    /// As [`Session::list`], and where there is none of that name.
+    /// As [`Session::list`], and where there is none of that name or id, or several.
     pub async fn show(&self, name: &str) -> Result<Shown, Error> {
         let (_lock, observed, now) = self.look().await?;
-        let mut names = Vec::new();
+        let mut all = Vec::new();
         for site in &observed.sites {
             site.is_understood()?;
-            for laid in site.told() {
-                if laid.experiment.name == name {
-                    return site.shown(laid, now);
-                }
-                names.push(laid.experiment.name.as_str());
-            }
+            all.extend(site.told().map(|laid| (site, laid)));
         }
-        Err(Error::no_such_experiment(name, &names))
+        let id = meant(all.iter().map(|(_, laid)| *laid), name)?;
+        let found = all.into_iter().find(|(_, laid)| laid.experiment.id() == id);
+        let (site, laid) = found.ok_or_else(|| Error::no_such_experiment(&id, &[]))?;
+        site.shown(laid, now)
     }
 }
 
@@ -244,6 +246,7 @@ impl Site {
                 .filter_map(|hits| hits.last_packet_ago)
                 .reduce(f64::min),
             name: laid.experiment.name.clone(),
+            namespace: laid.experiment.namespace.clone(),
             device: self.device_name(),
             state: self.standing(laid, now, &missing),
             missing,

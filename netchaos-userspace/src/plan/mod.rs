@@ -155,9 +155,9 @@ impl Laid {
     }
 
     /// Whether both are the same experiment, though perhaps in different places and with different
-    /// faults, and not only of the same name.
+    /// faults, and not only of the same id.
     pub fn is_the_same(&self, other: &Self) -> bool {
-        self.experiment.name == other.experiment.name && self.created == other.created
+        self.experiment.id() == other.experiment.id() && self.created == other.created
     }
 
     /// Whether it is in a pair and wants packets cut there.
