@@ -192,6 +192,12 @@ fn picture(shown: &Shown) -> String {
         lines.push(format!("name        {name} is {}", addresses.join(", ")));
     }
     lines.push(format!("ends        {}", ends(listed)));
+    lines.extend(
+        listed
+            .held_by
+            .iter()
+            .map(|holder| format!("held by     {holder}")),
+    );
     lines.extend(hit_lines(listed, &[queue, queue_from]));
     lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
     lines.join("\n")

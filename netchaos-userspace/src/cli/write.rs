@@ -50,7 +50,18 @@ const fn word(effect: Effect) -> &'static str {
     }
 }
 
+/// Says what was written; where somebody holds it, that it does not last.
 fn say(format: args::Format, written: Written) -> Result<(), Failure> {
+    for (id, holder) in &written.held {
+        note(&format!(
+            "{id} is held by {holder}, which will put it back as it was; change it there"
+        ));
+    }
+    say_targets(format, written)
+}
+
+/// The same of targets, which no holder puts back.
+fn say_targets(format: args::Format, written: Written) -> Result<(), Failure> {
     say_flushed(written.flushed);
     let effects = || written.effects.iter().map(|(id, effect)| (id, *effect));
     let done: Vec<Done> = effects()
@@ -252,7 +263,7 @@ pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
             session.remove_targets(&name, &list).await
         }
     })?;
-    say(targets.output.output, written)
+    say_targets(targets.output.output, written)
 }
 
 pub fn pause(names: args::Names, pause: bool) -> Result<(), Failure> {

@@ -12,14 +12,15 @@ use super::{
 use crate::{
     experiment::{Experiment, Problems},
     kernel::clock,
-    plan::{self, Laid, Room},
+    plan::{self, Held, Laid, Room},
 };
 
 /// A write in the making: what is there, and what each device shall hold.
 pub(super) struct Draft {
     pub(super) observed: Observed,
     pub(super) new: BTreeMap<u32, Vec<Laid>>,
-    now: u64,
+    /// CLOCK_BOOTTIME in nanoseconds.
+    pub(super) now: u64,
 }
 
 impl Session<'_> {
@@ -122,9 +123,28 @@ impl Draft {
     /// The experiment that somebody means, and that stays.
     pub(super) fn find(&mut self, asked: &str) -> Result<&mut Laid, Error> {
         let id = self.meant(asked)?;
-        let mut all = self.new.values_mut().flatten();
-        all.find(|laid| !laid.going && laid.experiment.id() == id)
+        let staying = self.staying(&id).map(|(_, laid)| laid);
+        staying
             .ok_or_else(|| Error::Refused(format!("{id} has ended; lay it again to have it back")))
+    }
+
+    /// The experiment of that id that stays, and its device.
+    pub(super) fn staying(&mut self, id: &str) -> Option<(u32, &mut Laid)> {
+        let is_it = |laid: &&mut Laid| !laid.going && laid.experiment.id() == id;
+        let mut all = self.new.iter_mut();
+        all.find_map(|(ifindex, laid)| Some((*ifindex, laid.iter_mut().find(is_it)?)))
+    }
+
+    /// Those whom somebody holds of the experiments that were there and are not as they were.
+    pub(super) fn holders_of(&self, effects: &[(String, Effect)]) -> Vec<(String, String)> {
+        let is_changed = |effect| matches!(effect, Effect::Changed | Effect::Removed);
+        let changed = effects.iter().filter(|(_, effect)| is_changed(*effect));
+        let held = changed.filter_map(|(id, _)| {
+            let mut all = self.new.values().flatten();
+            let laid = all.find(|laid| laid.experiment.id() == *id)?;
+            Some((id.clone(), laid.held.as_ref()?.holder.clone()))
+        });
+        held.collect()
     }
 
     /// Ids of the experiments on a device, of all devices where none is given.
@@ -180,15 +200,28 @@ impl Draft {
             after.addresses = addresses;
             return self.settle(ifindex, &before, after);
         }
-        self.fits_device(ifindex, experiment)?;
-        let end = end(self.now);
+        let ends = end(self.now);
+        self.add(ifindex, experiment.clone(), addresses, ends, None)
+    }
+
+    /// Adds an experiment that is not there.
+    pub(super) fn add(
+        &mut self,
+        ifindex: u32,
+        experiment: Experiment,
+        addresses: BTreeMap<String, Vec<IpAddr>>,
+        ends: Option<u64>,
+        held: Option<Held>,
+    ) -> Result<Effect, Error> {
+        self.fits_device(ifindex, &experiment)?;
         let laid = self.new.entry(ifindex).or_default();
-        let room = room(laid, experiment)?;
+        let room = room(laid, &experiment)?;
         laid.push(Laid {
             created: clock::unix_nanoseconds(),
-            ends: end,
+            ends,
             addresses,
-            ..Laid::new(experiment.clone(), room)
+            held,
+            ..Laid::new(experiment, room)
         });
         Ok(Effect::Created)
     }

@@ -36,8 +36,15 @@ pub struct Listed {
     pub missing: Vec<String>,
     /// Seconds since 1970, UTC.
     pub created: f64,
-    /// Seconds until it ends; none where it lasts until it is removed.
+    /// Seconds until it ends; none where it lasts until it is removed, or as long as a lease is
+    /// renewed.
     pub ends_in: Option<f64>,
+    /// Who answers for it; none where it was laid by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
+    /// Seconds until it ends unless its holder renews the lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_ends_in: Option<f64>,
     /// Both directions together: packets, a GSO packet counting once, and their bytes.
     pub packets: u64,
     pub bytes: u64,
@@ -236,6 +243,9 @@ impl Site {
         };
         let (to, from) = (hits(Direction::From, false)?, hits(Direction::To, true)?);
         let both = || [&to, &from].into_iter().flatten();
+        let left = laid.ends.map(|end| seconds(end.saturating_sub(now)));
+        let held = laid.held.as_ref();
+        let is_lease = held.is_some_and(|held| held.lease.is_some());
         Ok(Listed {
             packets: both().map(|hits| hits.packets).sum(),
             bytes: both().map(|hits| hits.bytes).sum(),
@@ -251,7 +261,9 @@ impl Site {
             state: self.standing(laid, now, &missing),
             missing,
             created: seconds(laid.created),
-            ends_in: laid.ends.map(|end| seconds(end.saturating_sub(now))),
+            ends_in: left.filter(|_| !is_lease),
+            held_by: held.map(|held| held.holder.clone()),
+            lease_ends_in: left.filter(|_| is_lease),
             to,
             from,
             spec: laid.experiment.clone(),

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Effect, Laying, Session, Written, edit::names_in, error::Error, stop::Stop};
+use super::{Effect, Laying, Session, Written, error::Error, stop::Stop, targets::names_in};
 use crate::{kernel::netns, names, plan::Laid};
 
 /// Name servers are not asked more often than this, however short a record's time to live is.
