@@ -6,9 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::place::{PodName, Where};
 
+#[cfg(feature = "agent")]
+mod agent;
 mod aim;
 mod fault;
 
+#[cfg(feature = "agent")]
+pub use self::agent::Agent;
 pub use self::{aim::Aim, fault::Fault};
 
 const AFTER: &str = "\
@@ -55,6 +59,9 @@ pub enum Command {
     Heal(Heal),
     /// Try what this kernel and these rights can do
     Doctor(Doctor),
+    /// Bring the pods of a node to what NetworkChaos objects ask, until SIGTERM; run by a DaemonSet
+    #[cfg(feature = "agent")]
+    Agent(Agent),
 }
 
 /// Where the fault is put.

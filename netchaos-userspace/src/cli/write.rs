@@ -5,7 +5,7 @@ use std::{fs, io::Read as _};
 use serde::Serialize;
 
 use super::{
-    Failure, args, flags,
+    Failure, args, door, flags,
     output::{self, counted, note},
     tree::Plan,
 };
@@ -254,8 +254,11 @@ pub fn change(change: args::Change) -> Result<(), Failure> {
 
 pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
     let list = flags::targets(&targets.targets).map_err(Failure::usage)?;
-    let place = open(&targets.place)?;
     let name = targets.name;
+    if let Some(written) = door::target(&targets.place, &name, &list, adds) {
+        return say(targets.output.output, written?);
+    }
+    let place = open(&targets.place)?;
     let written = engine::inside(&place, async |session| {
         if adds {
             session.add_targets(&name, &list).await

@@ -11,6 +11,7 @@ use std::{fmt, path::Path, str::FromStr};
 
 use self::cgroup::Owner;
 use crate::{
+    door::{self, Answer, Ask},
     kernel::{netns::Namespace, process::Process},
     names::View,
 };
@@ -138,7 +139,14 @@ impl Place {
                 name: PodName::Named { namespace, name },
                 host_network,
             } => {
-                let sandbox = runtime::sandbox(namespace, name)?;
+                let sandbox = match runtime::sandbox(namespace, name) {
+                    Ok(sandbox) => sandbox,
+                    // An agent may know it, without a runtime that can be asked.
+                    Err(error) => match door::ask(&format!("{namespace}/{name}"), Ask::Uid) {
+                        Some(Answer::Uid(uid)) => return Self::of_pod(&uid, *host_network),
+                        _ => return Err(error),
+                    },
+                };
                 // The sandbox alone, should what is left of an older one be there still. CRI-O does
                 // without a process in it.
                 let by_id = Owner::Container(sandbox.id);
