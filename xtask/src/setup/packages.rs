@@ -33,11 +33,22 @@ const NETWORK: [Tool; 9] = [
     tool("modprobe", "kmod"),
 ];
 
+/// The container runtimes that tests start by hand: containerd with runc, and plugins for its
+/// networks, on the host; Podman in the VM.
+const RUNTIMES: [Tool; 4] = [
+    tool("containerd", "containerd"),
+    tool("runc", "runc"),
+    tool("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    tool("podman", "podman"),
+];
+
 /// What boots the VM.
 const MACHINE: [Tool; 2] = [
     tool("qemu-system-x86_64", "qemu-system-x86"),
     tool("dpkg-deb", "dpkg"),
 ];
+
+const STATIC_BUSYBOX: &str = "busybox-static";
 
 /// virtiofsd: QEMU's own until 7.2, the one in Rust after it.
 const VIRTIOFSD: [&str; 3] = [
@@ -99,6 +110,23 @@ pub fn network_tools(ctx: &Ctx) -> Result<()> {
     }
 }
 
+/// Installs the container runtimes that tests use, and the busybox that runs in their containers.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn container_runtimes(ctx: &Ctx) -> Result<()> {
+    let _lock = ctx.lock("packages")?;
+    let mut packages = missing(&RUNTIMES);
+    if static_busybox().is_none() {
+        packages.push(STATIC_BUSYBOX);
+    }
+    if packages.is_empty() {
+        Ok(())
+    } else {
+        apt::install(&packages)
+    }
+}
+
 /// Installs what the VM needs on the host, and what is called in it.
 ///
 /// # Errors
@@ -115,7 +143,7 @@ pub fn vm_tools(ctx: &Ctx) -> Result<Programs> {
         });
     }
     if static_busybox().is_none() {
-        packages.push("busybox-static");
+        packages.push(STATIC_BUSYBOX);
     }
     if !packages.is_empty() {
         apt::install(&packages)?;
