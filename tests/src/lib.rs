@@ -7,11 +7,13 @@
 
 pub mod command;
 pub mod counted;
+pub mod cri;
 pub mod directions;
 pub mod lab;
 pub mod name_server;
 pub mod netchaos;
 pub mod netns;
+pub mod node;
 pub mod probe;
 pub mod random;
 pub mod requires;

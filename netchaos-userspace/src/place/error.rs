@@ -53,7 +53,10 @@ pub enum Error {
          whole node; --host-network puts them there all the same"
     )]
     HostNetwork { what: String },
-    #[error("cannot tell whether {what} is in the host's network namespace")]
+    #[error(
+        "cannot tell whether {what} is in the host's network namespace; --host-network goes on \
+         without knowing"
+    )]
     HostUnknown { what: String, source: netns::Error },
     #[error(
         "{what} is not in the network namespace any more that was opened for it: resolv.conf and \

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Error, Files, Place, PodName, Where,
-    cgroup::{Owner, Owners},
+    cgroup::{Owner, Owners, is_id},
     named,
 };
 use crate::kernel::process::{self, Process};
@@ -55,6 +55,9 @@ fn of_processes(seen: BTreeSet<u64>) -> impl Iterator<Item = (Where, Result<Plac
     in_order.into_iter().filter_map(open)
 }
 
+/// So many digits of a container's id are shown, as Docker does. `--container` takes them.
+const SHOWN: usize = 12;
+
 /// The namespace by the process that was the first in it, or by another one where that has ended;
 /// none where it has gone with its last process.
 fn open(pid: u32, inode: u64) -> Option<(Where, Result<Place, Error>)> {
@@ -71,8 +74,8 @@ fn open(pid: u32, inode: u64) -> Option<(Where, Result<Place, Error>)> {
             name: PodName::Uid(uid),
             host_network: true,
         },
-        Some(Owner::Container(name)) => Where::Container {
-            name,
+        Some(Owner::Container(id)) => Where::Container {
+            name: if is_id(&id) { id[..SHOWN].into() } else { id },
             host_network: true,
         },
         None => Where::Pid(process.pid()),

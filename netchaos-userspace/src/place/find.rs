@@ -1,7 +1,7 @@
 //! Containers and pods by what the kernel alone knows: who started first among their processes
 //! tells their network namespace.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{collections::BTreeSet, io, thread, time::Duration};
 
 use super::{
     Error,
@@ -18,6 +18,7 @@ const SHORTEST_PREFIX: usize = 12;
 /// A runtime puts its own process into the cgroup some milliseconds before it leaves the host's
 /// network namespace. Whatever is younger than this may be one.
 const SETTLED: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The container that this id, or the beginning of one, means; none where no process is in one.
 ///
@@ -50,24 +51,25 @@ pub(super) fn container(name: &str) -> Result<Option<Owner>, Error> {
 
 /// The process of it that started first; none where it has no process.
 pub(super) fn first(owner: &Owner) -> Result<Option<Process>, Error> {
-    let found = processes(owner)?;
-    Ok(found.min_by_key(Process::age_key))
+    Ok(processes(owner)?.min_by_key(Process::age_key))
 }
 
-/// The process whose files say what names mean there: of a pod not its sandbox, whose hosts file
-/// the kubelet does not write, unless there is no other.
-pub(super) fn first_with_files(owner: &Owner) -> Result<Option<Process>, Error> {
-    let (Owner::Pod(uid), Some(sandbox)) = (owner, first(owner)?) else {
-        return first(owner);
+/// The process of it in the namespace with this inode whose files say what names mean there: of a
+/// pod not its sandbox, whose hosts file no kubelet writes, unless there is no other.
+pub(super) fn with_files(owner: &Owner, inode: u64) -> Result<Option<Process>, Error> {
+    let is_inside = |process: &Process| process.network_inode().is_ok_and(|found| found == inode);
+    let inside = || Ok::<_, Error>(processes(owner)?.filter(is_inside));
+    let first = inside()?.min_by_key(Process::age_key);
+    let (Owner::Pod(uid), Some(sandbox)) = (owner, &first) else {
+        return Ok(first);
     };
     let container = |process: &Process| {
         let text = process.cgroup().ok()?;
-        let owners = Owners::of(&text);
-        owners.container_in_pod(uid).map(str::to_owned)
+        Owners::of(&text).container_in_pod(uid).map(str::to_owned)
     };
-    let of_sandbox = container(&sandbox);
-    let others = processes(owner)?.filter(|process| container(process) != of_sandbox);
-    Ok(others.min_by_key(Process::age_key).or(Some(sandbox)))
+    let of_sandbox = container(sandbox);
+    let others = inside()?.filter(|process| container(process) != of_sandbox);
+    Ok(others.min_by_key(Process::age_key).or(first))
 }
 
 fn processes(owner: &Owner) -> Result<impl Iterator<Item = Process>, Error> {
@@ -101,31 +103,31 @@ pub(super) fn namespace(
         let Some(namespace) = process.network()? else {
             continue;
         };
-        if !is_the_hosts(&namespace, what)? {
-            return Ok(Some(namespace));
-        }
-        if process.age() < SETTLED {
-            thread::sleep(Duration::from_millis(50));
-        } else if host_network {
-            return Ok(Some(namespace));
-        } else {
-            return Err(Error::HostNetwork { what: what.into() });
+        match is_the_hosts(&namespace) {
+            Ok(false) => return Ok(Some(namespace)),
+            Ok(true) if process.age() < SETTLED => thread::sleep(LOOK_AGAIN),
+            _ if host_network => return Ok(Some(namespace)),
+            Ok(true) => return Err(Error::HostNetwork { what: what.into() }),
+            Err(source) => {
+                let what = what.into();
+                return Err(Error::HostUnknown { what, source });
+            }
         }
     }
 }
 
-/// Whether it is that of process 1: the host's, or of what netchaos sees as one.
-fn is_the_hosts(namespace: &Namespace, what: &str) -> Result<bool, Error> {
-    let unknown = |source| Error::HostUnknown {
-        what: what.into(),
-        source,
-    };
+/// Whether it is the host's: that of process 1, or where a sandbox of its own keeps that one from
+/// view, of the kernel's threads, which are process 2 or its children.
+fn is_the_hosts(namespace: &Namespace) -> Result<bool, netns::Error> {
     let gone = || netns::Error::Open {
         path: "/proc/1/ns/net".into(),
-        source: std::io::ErrorKind::NotFound.into(),
+        source: io::ErrorKind::NotFound.into(),
     };
-    let init = Process::open(1).ok_or_else(gone).map_err(unknown)?;
-    let of_init = init.network().map_err(unknown)?;
-    let of_init = of_init.ok_or_else(gone).map_err(unknown)?;
-    Ok(of_init.inode() == namespace.inode())
+    let network = |process: Process| process.network()?.ok_or_else(gone);
+    let of_init = Process::open(1).ok_or_else(gone).and_then(network);
+    let of_host = of_init.or_else(|error| {
+        let threads = Process::open(2).filter(Process::is_of_the_kernel);
+        threads.map_or(Err(error), network)
+    })?;
+    Ok(of_host.inode() == namespace.inode())
 }

@@ -9,7 +9,7 @@ mod runtime;
 
 use std::{fmt, path::Path, str::FromStr};
 
-use self::cgroup::Owner;
+use self::{cgroup::Owner, runtime::Sandbox};
 use crate::{
     door::{self, Answer, Ask},
     kernel::{netns::Namespace, process::Process},
@@ -138,24 +138,14 @@ impl Place {
             Where::Pod {
                 name: PodName::Named { namespace, name },
                 host_network,
-            } => {
-                let sandbox = match runtime::sandbox(namespace, name) {
-                    Ok(sandbox) => sandbox,
-                    // An agent may know it, without a runtime that can be asked.
-                    Err(error) => match door::ask(&format!("{namespace}/{name}"), Ask::Uid) {
-                        Some(Answer::Uid(uid)) => return Self::of_pod(&uid, *host_network),
-                        _ => return Err(error),
-                    },
-                };
-                // The sandbox alone, should what is left of an older one be there still. CRI-O does
-                // without a process in it.
-                let by_id = Owner::Container(sandbox.id);
-                let owner = match find::first(&by_id)? {
-                    Some(_) => by_id,
-                    None => Owner::Pod(sandbox.uid),
-                };
-                Self::of_owner(owner, wanted.to_string(), *host_network)
-            }
+            } => match runtime::sandbox(namespace, name) {
+                Ok(sandbox) => open_sandbox(sandbox, wanted, *host_network),
+                // An agent may know it, without a runtime that can be asked.
+                Err(error) => match door::ask(&format!("{namespace}/{name}"), Ask::Uid) {
+                    Some(Answer::Uid(uid)) => Self::of_pod(&uid, *host_network),
+                    _ => Err(error),
+                },
+            },
         }
     }
 
@@ -196,15 +186,30 @@ impl Place {
 
     fn view_of(&self, owner: &Owner, what: &str) -> Result<View, Error> {
         let moved = || Error::Moved { what: what.into() };
-        let process = find::first_with_files(owner)?.ok_or_else(moved)?;
+        let inode = self.namespace.inode();
+        let process = find::with_files(owner, inode)?.ok_or_else(moved)?;
         let view = View::of_process(process.pid());
-        // That was by its pid. It is still there, so it was the one that was read; and in the
-        // namespace, so the container is not another one by the same name.
+        // That was by its pid. It is still there, so it was the one that was read.
         match process.network_inode() {
-            Ok(inode) if inode == self.namespace.inode() => Ok(view?),
+            Ok(found) if found == inode => Ok(view?),
             _ => Err(moved()),
         }
     }
+}
+
+fn open_sandbox(sandbox: Sandbox, wanted: &Where, host_network: bool) -> Result<Place, Error> {
+    let by_id = Owner::Container(sandbox.id);
+    let by_uid = Owner::Pod(sandbox.uid);
+    // Not by the uid where it can be: what is left of an older sandbox may be there still. CRI-O does
+    // without a process in the sandbox.
+    let has_process = find::first(&by_id)?.is_some();
+    let owner = if has_process { &by_id } else { &by_uid };
+    let mut place = Place::of_owner(owner.clone(), wanted.to_string(), host_network)?;
+    // Its containers, unless whoever made the pod did not put them below its uid.
+    if find::first(&by_uid)?.is_some() {
+        place.files = Files::Owner(by_uid, wanted.to_string());
+    }
+    Ok(place)
 }
 
 fn open_netns(netns: &str) -> Result<Place, Error> {

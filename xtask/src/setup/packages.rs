@@ -33,6 +33,15 @@ const NETWORK: [Tool; 9] = [
     tool("modprobe", "kmod"),
 ];
 
+/// The container runtimes that tests start by hand: containerd with runc, and plugins for its
+/// networks, on the host; Podman in the VM.
+const RUNTIMES: [Tool; 4] = [
+    tool("containerd", "containerd"),
+    tool("runc", "runc"),
+    tool("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    tool("podman", "podman"),
+];
+
 /// What boots the VM.
 const MACHINE: [Tool; 2] = [
     tool("qemu-system-x86_64", "qemu-system-x86"),
@@ -44,6 +53,8 @@ const NODE: [Tool; 2] = [tool("containerd", "containerd"), tool("runc", "runc")]
 
 /// Where Debian puts the plugins that connect a pod.
 const CNI: &str = "/usr/lib/cni/bridge";
+
+const STATIC_BUSYBOX: &str = "busybox-static";
 
 /// virtiofsd: QEMU's own until 7.2, the one in Rust after it.
 const VIRTIOFSD: [&str; 3] = [
@@ -105,6 +116,23 @@ pub fn network_tools(ctx: &Ctx) -> Result<()> {
     }
 }
 
+/// Installs the container runtimes that tests use, and the busybox that runs in their containers.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn container_runtimes(ctx: &Ctx) -> Result<()> {
+    let _lock = ctx.lock("packages")?;
+    let mut packages = missing(&RUNTIMES);
+    if static_busybox().is_none() {
+        packages.push(STATIC_BUSYBOX);
+    }
+    if packages.is_empty() {
+        Ok(())
+    } else {
+        apt::install(&packages)
+    }
+}
+
 /// Installs what the VM needs on the host, and what is called in it.
 ///
 /// # Errors
@@ -121,7 +149,7 @@ pub fn vm_tools(ctx: &Ctx) -> Result<Programs> {
         });
     }
     if static_busybox().is_none() {
-        packages.push("busybox-static");
+        packages.push(STATIC_BUSYBOX);
     }
     if !packages.is_empty() {
         apt::install(&packages)?;

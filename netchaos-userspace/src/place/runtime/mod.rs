@@ -29,13 +29,13 @@ pub struct Container {
 /// Why a runtime gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("not there")]
+    #[error("is not there")]
     NotThere,
     #[error("cannot be reached: {0}")]
     Connect(io::Error),
-    #[error("no answer within {PATIENCE:?}")]
+    #[error("does not answer within {PATIENCE:?}")]
     TimedOut,
-    #[error("answered {0}")]
+    #[error("answers {0}")]
     Answer(String),
     #[error("is of another kind than unix://, and so perhaps of another machine")]
     NoUnixSocket,
@@ -77,11 +77,20 @@ impl AllTried {
 
 impl fmt::Display for AllTried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let each = self.0.iter().map(|Tried { at, failure }| match failure {
-            None => format!("{at} does not know it"),
-            Some(error) => format!("{at}: {error}"),
-        });
-        f.write_str(&each.collect::<Vec<_>>().join(", "))
+        let is_absent = |tried: &&Tried| matches!(tried.failure, Some(Error::NotThere));
+        let (absent, answered): (Vec<_>, Vec<_>) = self.0.iter().partition(is_absent);
+        let mut parts: Vec<String> = answered
+            .iter()
+            .map(|Tried { at, failure }| match failure {
+                None => format!("{at} does not know it"),
+                Some(error) => format!("{at} {error}"),
+            })
+            .collect();
+        if !absent.is_empty() {
+            let absent: Vec<_> = absent.iter().map(|tried| tried.at.as_str()).collect();
+            parts.push(format!("not there is {}", absent.join(", ")));
+        }
+        f.write_str(&parts.join("; "))
     }
 }
 
@@ -114,20 +123,21 @@ impl Sockets {
     /// The sockets to ask, each once, and what the variable says that cannot be one.
     fn to_ask(&self, variable: Option<&str>) -> Vec<Result<PathBuf, Tried>> {
         let Some(value) = variable.filter(|value| !value.is_empty()) else {
-            let mut real = Vec::new();
-            let is_new = |path: &&&str| {
+            let mut paths: Vec<PathBuf> = Vec::new();
+            for path in self.paths.iter().map(Path::new) {
                 // /var/run leads to /run on most hosts.
-                let path = fs::canonicalize(path).unwrap_or_else(|_| (**path).into());
-                let is_new = !real.contains(&path);
-                real.push(path);
-                is_new
-            };
-            return self
-                .paths
-                .iter()
-                .filter(is_new)
-                .map(|path| Ok(path.into()))
-                .collect();
+                let folder = path
+                    .parent()
+                    .and_then(|folder| fs::canonicalize(folder).ok());
+                let real = folder
+                    .zip(path.file_name())
+                    .map(|(folder, name)| folder.join(name));
+                let path = real.unwrap_or_else(|| path.into());
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
+            return paths.into_iter().map(Ok).collect();
         };
         // Kubernetes' tools take a bare path too.
         let path = value.strip_prefix("unix://").unwrap_or(value);

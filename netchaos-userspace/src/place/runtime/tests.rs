@@ -24,8 +24,8 @@ impl Drop for Folder {
 }
 
 /// What Docker Engine 24.0 answers to `GET /containers/json?all=true`, shortened by images, ports,
-/// mounts and networks. No Docker runs in the tests, whose machines are not to have its daemon;
-/// Podman's service, which speaks the same API, is asked for real in `tests/tests/vm_podman.rs`.
+/// mounts and networks. No Docker daemon runs on the machines of the tests; Podman's service, which
+/// speaks the same API, is asked for real in `tests/tests/vm_podman.rs`.
 const DOCKERS_ANSWER: &str = r#"[
   {"Id":"8dfafdbc3a40e4c2a1d5d1f2b7c1b0b5a1d5e6f708192a3b4c5d6e7f80912233","Names":["/web","/proxy/app"],
    "Image":"nginx:latest","Command":"nginx -g 'daemon off;'","Created":1714070000,
@@ -138,7 +138,7 @@ fn the_variable_names_the_only_socket_to_ask() {
     assert_eq!(asked(Some("/x/c.sock")), ["/x/c.sock"]);
     let tcp = asked(Some("tcp://10.0.0.1:2375"));
     assert!(
-        tcp[0].starts_with("CONTAINER_RUNTIME_ENDPOINT=tcp://10.0.0.1:2375: is of another kind"),
+        tcp[0].starts_with("CONTAINER_RUNTIME_ENDPOINT=tcp://10.0.0.1:2375 is of another kind"),
         "{tcp:?}"
     );
     for none in [None, Some("")] {
@@ -199,7 +199,7 @@ fn a_name_means_the_only_container_that_runs_by_it() {
     for part in [
         "no container \"sidecra\"",
         "/run/docker.sock does not know it",
-        "/run/crio/crio.sock: not there",
+        "not there is /run/crio/crio.sock",
         "did you mean \"sidecar\"?",
     ] {
         assert!(unknown.contains(part), "{unknown}");
