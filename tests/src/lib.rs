@@ -5,6 +5,7 @@
 //! read with iproute2, packets are sent and timed with plain sockets. Everything panics on
 //! trouble, since a rig that does not stand is a failed test.
 
+pub mod cluster;
 pub mod command;
 pub mod counted;
 pub mod cri;

@@ -75,9 +75,9 @@ impl Process {
         self.text("cgroup")
     }
 
-    /// Whether it is a thread of the kernel: those have no command line, and no program.
+    /// Whether it is a thread of the kernel: those have no memory of their own.
     pub fn is_of_the_kernel(&self) -> bool {
-        self.text("cmdline").is_ok_and(|line| line.is_empty()) && self.text("maps").is_ok_and(|maps| maps.is_empty())
+        self.text("maps").is_ok_and(|maps| maps.is_empty())
     }
 
     /// Inode number of its network namespace.

@@ -97,9 +97,31 @@ fn virtiofsd() -> Option<PathBuf> {
 /// A busybox that needs no library: one that names a dynamic loader is of no use in an initramfs.
 fn static_busybox() -> Option<PathBuf> {
     let path = find("busybox")?;
-    let bytes = std::fs::read(&path).ok()?;
-    let loader = b"/ld-linux";
-    (!bytes.windows(loader.len()).any(|window| window == loader)).then_some(path)
+    needs_no_library(&path)
+        .is_ok_and(|alone| alone)
+        .then_some(path)
+}
+
+/// True for a program that names no dynamic loader, glibc's or musl's.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn needs_no_library(program: &Path) -> std::io::Result<bool> {
+    let bytes = std::fs::read(program)?;
+    let names = |loader: &[u8]| bytes.windows(loader.len()).any(|window| window == loader);
+    Ok(!names(b"/lib64/ld-linux") && !names(b"/lib/ld-"))
+}
+
+/// Installs musl's C compiler, for the crates that have C in them.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn musl_gcc(ctx: &Ctx) -> Result<()> {
+    let _lock = ctx.lock("packages")?;
+    match find("musl-gcc") {
+        Some(_) => Ok(()),
+        None => apt::install(&["musl-tools"]),
+    }
 }
 
 /// Installs what tests and the demonstration call: iproute2, ping, iptables and so on.

@@ -67,7 +67,14 @@ bandwidth:
   {{- include "netchaos.required" (dict "field" "rate" "allowed" $rate) | nindent 2 }}
   {{- include "netchaos.required" (dict "field" "limit" "allowed" $bytes) | nindent 2 }}
   {{- include "netchaos.required" (dict "field" "buffer" "allowed" $bytes) | nindent 2 }}
-  - rule: {{ printf "!has(self.peakrate) || !has(self.minburst) || self.peakrate <= 0 || self.minburst <= 0 || !has(self.rate) || !%s || double(self.peakrate) > %s && self.peakrate >= 8" (include "netchaos.isRate" "self.rate") (include "netchaos.bits" "self.rate") | quote }}
+  - rule: "!has(self.peakrate) || !has(self.minburst) || self.minburst <= 0 || self.peakrate <= 0 || self.peakrate >= 8"
     fieldPath: .peakrate
-    {{- include "netchaos.says" (dict "it" "self.rate" "is" "is a rate that is not below the peakrate" "allowed" "bits per second, more than rate, at least 8") | nindent 4 }}
+    message: 'is less than a byte per second; allowed: bits per second, at least 8'
+{{- end }}
+
+{{- /* Whether the bucket may be emptied faster than it is filled, which matters to whom it is made for. */ -}}
+{{- define "netchaos.peakrate" -}}
+- rule: {{ printf "!has(self.action) || self.action != 'bandwidth' || !has(self.bandwidth) || [self.bandwidth].all(it, !has(it.peakrate) || !has(it.minburst) || it.peakrate <= 0 || it.minburst <= 0 || !has(it.rate) || !%s || double(it.peakrate) > %s)" (include "netchaos.isRate" "it.rate") (include "netchaos.bits" "it.rate") | quote }}
+  fieldPath: .bandwidth.peakrate
+  message: 'is not above the rate; allowed: bits per second, more than rate'
 {{- end }}

@@ -65,4 +65,5 @@ x-kubernetes-validations:
   fieldPath: .bandwidth
   reason: FieldValueRequired
   message: 'missing; allowed: a mapping with the fields rate, limit and buffer'
+{{ include "netchaos.peakrate" . }}
 {{- end }}
