@@ -8,6 +8,7 @@
 pub mod command;
 pub mod counted;
 pub mod directions;
+pub mod foreign;
 pub mod lab;
 pub mod name_server;
 pub mod netchaos;
@@ -15,5 +16,6 @@ pub mod netns;
 pub mod probe;
 pub mod random;
 pub mod requires;
+pub mod running;
 pub mod snapshot;
 pub mod statistics;

@@ -5,3 +5,4 @@ pub mod bpf;
 pub mod clock;
 pub mod netlink;
 pub mod netns;
+pub mod rights;

@@ -21,7 +21,7 @@ const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot open the network namespace {}", path.display())]
+    #[error("cannot open the network namespace {}{}", path.display(), right_to_open(source))]
     Open { path: PathBuf, source: io::Error },
     #[error("{} is not a network namespace", path.display())]
     NotANamespace { path: PathBuf },
@@ -48,6 +48,14 @@ impl Error {
             }
             _ => false,
         }
+    }
+}
+
+/// What opening the namespace of another user's process takes (namespaces(7), ptrace(2)).
+fn right_to_open(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (needs CAP_SYS_PTRACE)",
+        _ => "",
     }
 }
 
