@@ -18,13 +18,52 @@ pub struct Executable {
     pub path: PathBuf,
 }
 
-/// Builds `netchaos` in release mode, its eBPF object included, and returns the program's path.
+/// Builds `netchaos` with these of its features in release mode, its eBPF object included, and returns the program's
+/// path.
 ///
 /// # Errors
 /// When the build fails, with the compiler's words.
-pub fn netchaos(ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
-    let args = ["--release", "-p", "netchaos-userspace", "--bin", "netchaos"];
+pub fn netchaos(ctx: &Ctx, toolchain: &Toolchain, features: &[&str]) -> Result<PathBuf> {
+    let mut args = vec!["--release", "-p", "netchaos-userspace", "--bin", "netchaos"];
+    for feature in features {
+        args.extend(["--features", feature]);
+    }
     let built = cargo_build(ctx, toolchain, "building netchaos", &args)?;
+    let program = built
+        .into_iter()
+        .find(|executable| executable.target == "netchaos");
+    Ok(program.context("cargo built no program netchaos")?.path)
+}
+
+/// As [`netchaos`], with the agent and without a need for libraries, for an image that has none.
+///
+/// # Errors
+/// When the build fails, with the compiler's words.
+pub fn netchaos_for_images(ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let variable = target.to_uppercase().replace('-', "_");
+    let mut command = toolchain.cargo(ctx);
+    command
+        .args([
+            "build",
+            "--message-format=json-render-diagnostics",
+            "--release",
+        ])
+        .args([
+            "-p",
+            "netchaos-userspace",
+            "--bin",
+            "netchaos",
+            "--features",
+            "agent",
+        ])
+        .args(["--target", &target])
+        .env(
+            format!("CARGO_TARGET_{variable}_RUSTFLAGS"),
+            "-C target-feature=+crt-static",
+        );
+    let output = Step::usually_instant("building netchaos for the image").run(&mut command)?;
+    let built = executables(&String::from_utf8_lossy(&output.stdout));
     let program = built
         .into_iter()
         .find(|executable| executable.target == "netchaos");

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::place::Where;
+use crate::place::{PodName, Where};
 
+#[cfg(feature = "agent")]
+mod agent;
 mod aim;
 mod fault;
 
+#[cfg(feature = "agent")]
+pub use self::agent::Agent;
 pub use self::{aim::Aim, fault::Fault};
 
 const AFTER: &str = "\
@@ -55,6 +59,9 @@ pub enum Command {
     Heal(Heal),
     /// Try what this kernel and these rights can do
     Doctor(Doctor),
+    /// Bring the pods of a node to what NetworkChaos objects ask, until SIGTERM; run by a DaemonSet
+    #[cfg(feature = "agent")]
+    Agent(Agent),
 }
 
 /// Where the fault is put.
@@ -67,14 +74,33 @@ pub struct Place {
     /// The network namespace of a process
     #[arg(long, value_name = "PID", group = "where")]
     pub pid: Option<u32>,
+    /// That of a container: its id, 12 or more digits of that, or its name
+    #[arg(long, value_name = "ID|NAME", group = "where")]
+    pub container: Option<String>,
+    /// That of a pod on this node
+    #[arg(long, value_name = "NAMESPACE/NAME|UID", group = "where")]
+    pub pod: Option<PodName>,
+    /// Also if the container or pod is in the host's own network: a fault then hits the whole node
+    #[arg(long, requires = "where", conflicts_with_all = ["netns", "pid"])]
+    pub host_network: bool,
 }
 
 impl Place {
     pub fn wanted(&self) -> Where {
-        match (&self.netns, self.pid) {
-            (Some(netns), _) => Where::Netns(netns.clone()),
-            (None, Some(pid)) => Where::Pid(pid),
-            (None, None) => Where::Here,
+        let host_network = self.host_network;
+        match self.clone() {
+            Self {
+                netns: Some(netns), ..
+            } => Where::Netns(netns),
+            Self { pid: Some(pid), .. } => Where::Pid(pid),
+            Self {
+                container: Some(name),
+                ..
+            } => Where::Container { name, host_network },
+            Self {
+                pod: Some(name), ..
+            } => Where::Pod { name, host_network },
+            _ => Where::Here,
         }
     }
 }
@@ -203,7 +229,7 @@ pub struct Explain {
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// Look into all named network namespaces and the current one
+    /// Look into all network namespaces: named ones, those of containers, pods and other processes
     #[arg(long, conflicts_with = "where")]
     pub all: bool,
     #[command(flatten)]
@@ -291,7 +317,7 @@ pub struct Remove {
 
 #[derive(Args, Debug)]
 pub struct Heal {
-    /// Heal all named network namespaces and the current one
+    /// Heal all network namespaces: named ones, those of containers, pods and other processes
     #[arg(long, conflicts_with = "where")]
     pub all: bool,
     #[command(flatten)]

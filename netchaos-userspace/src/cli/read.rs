@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Failure, args,
+    Failure, args, door,
     output::{self, counted, note},
     words::{ends, fault, hit_lines, hits, state, targets},
     write::{everywhere, open},
@@ -12,7 +12,6 @@ use crate::{
     engine::{self, Diagnosis, Listed, Shown},
     experiment::{Peer, Targets},
     kernel::bpf::Steered,
-    place::Place,
 };
 
 /// An experiment and where it is.
@@ -25,10 +24,20 @@ struct ListedPlace {
 }
 
 pub fn list(list: args::List) -> Result<(), Failure> {
+    if let Some(found) = door::list(&list.place) {
+        let (found, remains) = found?;
+        remains.iter().for_each(|remains| note(remains));
+        let here = |listed| ListedPlace {
+            place: None,
+            listed,
+        };
+        let all = found.into_iter().map(here).collect();
+        return print_list(list, all);
+    }
     let mut all = Vec::new();
     let mut failures = Vec::new();
-    for wanted in everywhere(&list.place, list.all) {
-        let found = Place::open(&wanted)
+    for (wanted, opened) in everywhere(&list.place, list.all) {
+        let found = opened
             .map_err(engine::Error::from)
             .and_then(|place| engine::inside(&place, async |session| session.list().await));
         let place = list.all.then(|| wanted.to_string());

@@ -5,7 +5,7 @@ use std::{fs, io::Read as _};
 use serde::Serialize;
 
 use super::{
-    Failure, args, flags,
+    Failure, args, door, flags,
     output::{self, counted, note},
     tree::Plan,
 };
@@ -254,8 +254,11 @@ pub fn change(change: args::Change) -> Result<(), Failure> {
 
 pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
     let list = flags::targets(&targets.targets).map_err(Failure::usage)?;
-    let place = open(&targets.place)?;
     let name = targets.name;
+    if let Some(written) = door::target(&targets.place, &name, &list, adds) {
+        return say(targets.output.output, written?);
+    }
+    let place = open(&targets.place)?;
     let written = engine::inside(&place, async |session| {
         if adds {
             session.add_targets(&name, &list).await
@@ -296,8 +299,8 @@ struct HealedPlace {
 pub fn heal(heal: args::Heal) -> Result<(), Failure> {
     let mut all = Vec::new();
     let mut failures = Vec::new();
-    for wanted in everywhere(&heal.place, heal.all) {
-        let healed = Place::open(&wanted)
+    for (wanted, opened) in everywhere(&heal.place, heal.all) {
+        let healed = opened
             .map_err(engine::Error::from)
             .and_then(|place| engine::inside(&place, async |session| session.heal().await));
         match healed {
@@ -330,10 +333,15 @@ pub fn open(place: &args::Place) -> Result<Place, Failure> {
     Ok(Place::open(&place.wanted()).map_err(engine::Error::from)?)
 }
 
-/// The place asked for, or all named ones and the current one.
-pub fn everywhere(place: &args::Place, all: bool) -> Vec<Where> {
-    if !all {
-        return vec![place.wanted()];
+/// The place asked for, or all that can be found, each opened when it is its turn.
+pub fn everywhere(
+    place: &args::Place,
+    all: bool,
+) -> Box<dyn Iterator<Item = (Where, Result<Place, place::Error>)>> {
+    if all {
+        return Box::new(place::everywhere());
     }
-    place::everywhere()
+    let wanted = place.wanted();
+    let opened = Place::open(&wanted);
+    Box::new(std::iter::once((wanted, opened)))
 }

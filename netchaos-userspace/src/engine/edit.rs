@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Session, draft::Draft, error::Error, targets::names_in};
 use crate::{
     experiment::{Experiment, Fault, Problems},
@@ -9,7 +11,8 @@ use crate::{
 };
 
 /// What became of an experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Effect {
     Created,
     Changed,
@@ -19,7 +22,7 @@ pub enum Effect {
 }
 
 /// What a call has written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// What became of each experiment, by its id.
     pub effects: Vec<(String, Effect)>,

@@ -131,9 +131,8 @@ impl Error {
             Self::Netlink(error) => error.is_about_rights(),
             Self::Bpf(error) => error.is_about_rights(),
             Self::Closed { source, .. } => source.is_about_rights(),
-            Self::Namespace(error) | Self::Place(place::Error::Namespace(error)) => {
-                error.is_about_rights()
-            }
+            Self::Namespace(error) => error.is_about_rights(),
+            Self::Place(error) => error.is_about_rights(),
             _ => false,
         };
         if is_about_rights {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use netchaos_common::abi::Counter;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Planned, Session,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// An experiment as it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listed {
     pub name: String,
@@ -32,7 +32,7 @@ pub struct Listed {
     pub device: String,
     pub state: Standing,
     /// What was taken away from under it, where its state is `lost`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// Seconds since 1970, UTC.
     pub created: f64,
@@ -59,12 +59,12 @@ pub struct Listed {
     pub from: Option<Hits>,
     pub spec: Experiment,
     /// What the names among the targets stand for.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// The packets of one direction that an experiment has matched so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hits {
     /// A GSO packet counting once.
@@ -102,7 +102,7 @@ impl Listed {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     Active,

@@ -13,7 +13,7 @@ pub use self::{
         Bandwidth, Chance, Delay, Distribution, Fault, GilbertElliott, JitterOrder, Loss, Reorder,
     },
     name::{check_device, check_name},
-    networkchaos::{Expression, Mode, Operator, Pods, Selection, Selector},
+    networkchaos::{Expression, Mode, NOT_USED, Operator, Pods, Selection, Selector},
     problem::{Invalid, Problem, Problems},
     rule::{Ports, Protocol, Rule, Vital},
     target::{HostName, Peer, Target},

@@ -21,7 +21,7 @@ const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot open the network namespace {}{}", path.display(), right_to_open(source))]
+    #[error("cannot open the network namespace {}{}", path.display(), rights(source))]
     Open { path: PathBuf, source: io::Error },
     #[error("{} is not a network namespace", path.display())]
     NotANamespace { path: PathBuf },
@@ -51,11 +51,12 @@ impl Error {
     }
 }
 
-/// What opening the namespace of another user's process takes (namespaces(7), ptrace(2)).
-fn right_to_open(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => " (needs CAP_SYS_PTRACE)",
-        _ => "",
+/// What the kernel asks of whoever opens a process' namespace (`PTRACE_MODE_READ_FSCREDS`, ptrace(2)).
+fn rights(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        " (of another user's process that takes CAP_SYS_PTRACE)"
+    } else {
+        ""
     }
 }
 
@@ -83,11 +84,21 @@ impl Namespace {
     /// # Errors
     /// The file cannot be opened, or is something else.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        match File::open(path) {
+            Ok(file) => Self::of_file(file, path),
+            Err(source) => Err(Error::Open {
+                path: path.into(),
+                source,
+            }),
+        }
+    }
+
+    /// A namespace whose file is open. `path` is for messages.
+    pub(super) fn of_file(file: File, path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Open {
             path: path.into(),
             source,
         };
-        let file = File::open(path).map_err(failed)?;
         let kind = fstatfs(&file).map_err(|errno| failed(errno.into()))?;
         if kind.filesystem_type() != NSFS_MAGIC {
             return Err(Error::NotANamespace { path: path.into() });

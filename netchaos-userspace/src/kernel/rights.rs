@@ -50,7 +50,7 @@ pub fn is_in_user_namespace() -> bool {
     namespace.is_ok_and(|namespace| namespace.ino() != OF_THE_HOST)
 }
 
-/// The bits of the effective set, by proc_pid_status(5): `CapEff:	000000c000001000`.
+/// The bits of the effective set, the line `CapEff:` of proc_pid_status(5), in hexadecimal.
 fn effective(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     u64::from_str_radix(line?.trim(), 16).ok()

@@ -39,6 +39,12 @@ const MACHINE: [Tool; 2] = [
     tool("dpkg-deb", "dpkg"),
 ];
 
+/// What a node of a cluster is made of besides, in [`NETWORK`] too.
+const NODE: [Tool; 2] = [tool("containerd", "containerd"), tool("runc", "runc")];
+
+/// Where Debian puts the plugins that connect a pod.
+const CNI: &str = "/usr/lib/cni/bridge";
+
 /// virtiofsd: QEMU's own until 7.2, the one in Rust after it.
 const VIRTIOFSD: [&str; 3] = [
     "/usr/lib/qemu/virtiofsd",
@@ -128,6 +134,26 @@ pub fn vm_tools(ctx: &Ctx) -> Result<Programs> {
         virtiofsd: virtiofsd().with_context(|| nowhere(&VIRTIOFSD.join(" or ")))?,
         busybox: static_busybox().with_context(|| nowhere("a static busybox"))?,
     })
+}
+
+/// Installs what the nodes of a cluster are made of. Gives back a static busybox, for their images.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn cluster_tools(ctx: &Ctx) -> Result<PathBuf> {
+    let _lock = ctx.lock("packages")?;
+    let mut packages = missing(&NETWORK);
+    packages.extend(missing(&NODE));
+    if !Path::new(CNI).exists() {
+        packages.push("containernetworking-plugins");
+    }
+    if static_busybox().is_none() {
+        packages.push("busybox-static");
+    }
+    if !packages.is_empty() {
+        apt::install(&packages)?;
+    }
+    static_busybox().context("a static busybox is not there, though its package is installed")
 }
 
 /// True for the virtiofsd that came with QEMU, whose options differ from its successor's.
