@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     experiment::{Experiment, Problems},
-    kernel::clock,
+    kernel::{clock, rights},
     plan::{self, Held, Laid, Room},
 };
 
@@ -56,6 +56,9 @@ impl Session<'_> {
             let before = site.laid().to_vec();
             if site.is_settled() && laid == before {
                 continue;
+            }
+            if done.is_empty() {
+                has_the_right()?;
             }
             done.push((ifindex, before));
             match site.turn_into(&self.netlink, laid, at_once).await {
@@ -269,6 +272,18 @@ impl Draft {
             problems => Err(Problems(problems).into()),
         }
     }
+}
+
+/// Asked before anything is changed: without the right to do a thing it cannot be undone either.
+fn has_the_right() -> Result<(), Error> {
+    let missing = rights::missing();
+    if !missing.is_empty() {
+        return Err(Error::Rights(missing));
+    }
+    if rights::is_in_user_namespace() {
+        return Err(Error::UserNamespace);
+    }
+    Ok(())
 }
 
 fn room(laid: &[Laid], experiment: &Experiment) -> Result<Room, Error> {

@@ -6,3 +6,4 @@ pub mod clock;
 pub mod netlink;
 pub mod netns;
 pub mod process;
+pub mod rights;
