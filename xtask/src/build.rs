@@ -25,9 +25,10 @@ pub struct Executable {
 ///
 /// # Errors
 /// When the build fails, with the compiler's words.
-pub fn netchaos(ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
+pub fn netchaos(ctx: &Ctx, toolchain: &Toolchain, features: &[&str]) -> Result<PathBuf> {
     let mut command = cargo_build(ctx, toolchain);
     command.args(["--release", "-p", "netchaos-userspace", "--bin", "netchaos"]);
+    command.args(features.iter().flat_map(|feature| ["--features", feature]));
     the_program(executables_of(&mut command, "building netchaos")?)
 }
 

@@ -1,6 +1,7 @@
 //! The one door for people and CI: sets a machine up, builds, runs and tests netchaos.
 
 mod build;
+mod cluster;
 mod ctx;
 mod demo;
 mod dist;
@@ -42,7 +43,7 @@ enum Task {
     },
     /// Build what is handed out: a static program in a tarball, the container image, and their sums
     Dist(dist::DistArgs),
-    /// Run the tests: on paper (unit), on this kernel (host), on other kernels (vm), or all
+    /// Run the tests: on paper (unit), on this kernel (host), in Kubernetes (cluster), on other kernels (vm), or all
     Test(test::TestArgs),
     /// Check formatting, clippy (the eBPF programs too), and which part uses what
     Lint,
@@ -54,6 +55,12 @@ enum Task {
     RunTests(test::runner::RunnerArgs),
     #[command(name = demo::SUBCOMMAND, hide = true)]
     DemoLab(demo::LabArgs),
+    #[command(name = cluster::TESTS, hide = true)]
+    ClusterTests(cluster::TestsArgs),
+    #[command(name = cluster::NODE, hide = true)]
+    ClusterNode(cluster::NodeArgs),
+    #[command(name = cluster::ENTER, hide = true)]
+    ClusterEnter(cluster::EnterArgs),
 }
 
 #[derive(Args)]
@@ -94,12 +101,12 @@ impl MachineArgs {
         }
     }
 
-    fn netchaos(&self, ctx: &Ctx) -> Result<PathBuf> {
+    fn netchaos(&self, ctx: &Ctx, features: &[&str]) -> Result<PathBuf> {
         match &self.netchaos {
             Some(path) => path
                 .canonicalize()
                 .with_context(|| format!("--netchaos {}", path.display())),
-            None => build::netchaos(ctx, &Toolchain::ready(ctx)?),
+            None => build::netchaos(ctx, &Toolchain::ready(ctx)?, features),
         }
     }
 }
@@ -122,7 +129,7 @@ fn run(task: Task) -> Result<ExitCode> {
     let ctx = Ctx::new()?;
     match task {
         Task::Build => {
-            let program = build::netchaos(&ctx, &Toolchain::ready(&ctx)?)?;
+            let program = build::netchaos(&ctx, &Toolchain::ready(&ctx)?, &[])?;
             println!("{}", program.display());
             Ok(ExitCode::SUCCESS)
         }
@@ -133,17 +140,16 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test(args) => test::run(&ctx, &args),
         Task::Vm(args) => run_vm(&ctx, args),
         Task::DemoLab(args) => demo::tell(&args),
-        Task::RunTests(args) => Ok(if test::runner::run(&args)? {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }),
+        Task::RunTests(args) => Ok(succeeded(test::runner::run(&args, &[])?)),
+        Task::ClusterTests(args) => Ok(succeeded(cluster::run_tests(&args)?)),
+        Task::ClusterNode(args) => cluster::be_node(&args).map(|()| ExitCode::SUCCESS),
+        Task::ClusterEnter(args) => match cluster::enter(&args)? {},
         Task::GuestInit { .. } => unreachable!("handled above"),
     }
 }
 
 fn run_vm(ctx: &Ctx, args: VmArgs) -> Result<ExitCode> {
-    let netchaos = args.machine.netchaos(ctx)?;
+    let netchaos = args.machine.netchaos(ctx, &[])?;
     let programs = vm::ready(ctx)?;
     let kernel = Kernel::named(ctx, &args.kernel)?;
     let request = vm::Request {
@@ -167,9 +173,17 @@ fn run_vm(ctx: &Ctx, args: VmArgs) -> Result<ExitCode> {
 
 /// Becomes `netchaos`, as root where that can be had: what the caller sees and gets back is netchaos's alone.
 fn run_netchaos(ctx: &Ctx, args: &[OsString]) -> Result<ExitCode> {
-    let netchaos = build::netchaos(ctx, &Toolchain::ready(ctx)?)?;
+    let netchaos = build::netchaos(ctx, &Toolchain::ready(ctx)?, &[])?;
     let mut command = ctx::as_root(&netchaos).unwrap_or_else(|_| Command::new(&netchaos));
     Err(command.args(args).exec()).with_context(|| format!("cannot run {}", ui::shown(&command)))
+}
+
+fn succeeded(is_so: bool) -> ExitCode {
+    if is_so {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// A status as the shell has it: 0 to 255.

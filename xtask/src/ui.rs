@@ -253,6 +253,32 @@ fn tail(output: &Output) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
+/// Runs `command` without showing it.
+///
+/// # Errors
+/// With the command's own words when it fails.
+pub fn quietly(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+/// What `command` prints.
+///
+/// # Errors
+/// With the command's own words when it fails.
+pub fn output(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {shown}"))?;
+    if !output.status.success() {
+        bail!(
+            "{shown}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// The command as it would be typed.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

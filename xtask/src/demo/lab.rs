@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::duty::Duty;
+use crate::ui::quietly;
 
 /// Where the faults are put.
 pub const CLIENT: &str = "nclab-client";
@@ -137,30 +138,4 @@ fn remove() {
 
 fn ip(words: &str) -> Result<()> {
     quietly(Command::new("ip").args(words.split(' ')))
-}
-
-/// Runs `command` without showing it.
-///
-/// # Errors
-/// With the command's own words when it fails.
-pub fn quietly(command: &mut Command) -> Result<()> {
-    output(command).map(drop)
-}
-
-/// What `command` prints.
-///
-/// # Errors
-/// With the command's own words when it fails.
-pub fn output(command: &mut Command) -> Result<String> {
-    let shown = crate::ui::shown(command);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {shown}"))?;
-    if !output.status.success() {
-        bail!(
-            "{shown}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -17,9 +17,8 @@ use crate::duty::Duty;
 use crate::setup::kernels::Kernel;
 use crate::setup::packages;
 use crate::setup::toolchain::Toolchain;
-use crate::ui;
+use crate::ui::{self, quietly};
 use crate::vm;
-use lab::quietly;
 
 /// The hidden subcommand that tells the story, on the host or in the VM.
 pub const SUBCOMMAND: &str = "demo-lab";
@@ -52,7 +51,7 @@ pub struct LabArgs {
 /// # Errors
 /// When netchaos cannot be built, or no VM booted.
 pub fn run(ctx: &Ctx) -> Result<ExitCode> {
-    let netchaos = build::netchaos(ctx, &Toolchain::ready(ctx)?)?;
+    let netchaos = build::netchaos(ctx, &Toolchain::ready(ctx)?, &[])?;
     packages::network_tools(ctx)?;
     // The story names files of the workspace as a reader there would.
     env::set_current_dir(&ctx.root)?;

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::lab::{CLIENT, PEERS, output};
+use super::lab::{CLIENT, PEERS};
+use crate::ui::output;
 
 /// Pings to each peer, one every `INTERVAL` seconds.
 const COUNT: &str = "10";

@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::lab::{CLIENT, Lab, PEERS, output};
+use super::lab::{CLIENT, Lab, PEERS};
 use super::ping::{self, Times};
+use crate::ui::output;
 
 /// The manifest, from the workspace's root.
 const MANIFEST: &str = "examples/delay-external-targets.yaml";

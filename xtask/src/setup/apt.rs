@@ -150,6 +150,27 @@ impl Index {
     }
 }
 
+/// Unpacks `packages` into `dir`, which is there whole or not at all.
+///
+/// # Errors
+/// When a package cannot be unpacked, or the folder is there.
+pub fn unpack(packages: &[PathBuf], dir: &Path) -> Result<()> {
+    let parent = dir.parent().context("no parent folder")?;
+    fs::create_dir_all(parent)?;
+    let half = parent.join(format!(".unpack-{}", std::process::id()));
+    fs::remove_dir_all(&half).ok();
+    for package in packages {
+        let mut command = Command::new("dpkg-deb");
+        let what = format!(
+            "unpacking {}",
+            package.file_name().unwrap_or_default().display()
+        );
+        Step::new(&what).run(command.arg("-x").arg(package).arg(&half))?;
+    }
+    fs::rename(&half, dir)
+        .with_context(|| format!("cannot move what was unpacked to {}", dir.display()))
+}
+
 /// The names in the `Depends:` line of a package's description; of alternatives, the first.
 fn depends_of(description: &str) -> Vec<String> {
     let line = description

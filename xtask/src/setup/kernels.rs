@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::apt::Index;
+use super::apt::{self, Index};
 use crate::ctx::Ctx;
 use crate::ui::Step;
 
@@ -90,7 +90,7 @@ impl Kernel {
         ));
         let _lock = ctx.lock("kernels")?;
         if !dir.exists() {
-            unpack(std::slice::from_ref(&file), &dir)?;
+            apt::unpack(std::slice::from_ref(&file), &dir)?;
         }
         let hint = "unpack all packages of this kernel (dpkg-deb -x) into one folder and name that: --kernel DIR";
         Self::in_folder(&dir).with_context(|| format!("{}: {hint}", file.display()))
@@ -193,28 +193,11 @@ fn fetch(index: &Index, store: &Path, version: &str) -> Result<PathBuf> {
             .map(|entry| entry.path())
             .collect();
         let dir = store.join(package.trim_start_matches("linux-image-"));
-        unpack(&files, &dir)?;
+        apt::unpack(&files, &dir)?;
         Ok(dir)
     });
     fs::remove_dir_all(&downloads).ok();
     done
-}
-
-/// Unpacks `packages` into `dir`, which is there whole or not at all.
-fn unpack(packages: &[PathBuf], dir: &Path) -> Result<()> {
-    let parent = dir.parent().context("no parent folder")?;
-    fs::create_dir_all(parent)?;
-    let half = parent.join(format!(".unpack-{}", std::process::id()));
-    fs::remove_dir_all(&half).ok();
-    for package in packages {
-        let mut command = Command::new("dpkg-deb");
-        let what = format!(
-            "unpacking {}",
-            package.file_name().unwrap_or_default().display()
-        );
-        Step::new(&what).run(command.arg("-x").arg(package).arg(&half))?;
-    }
-    fs::rename(&half, dir).with_context(|| format!("cannot move the kernel to {}", dir.display()))
 }
 
 fn is_version(which: &str) -> bool {

@@ -33,11 +33,28 @@ const NETWORK: [Tool; 9] = [
     tool("modprobe", "kmod"),
 ];
 
+/// The container runtimes that tests start by hand: containerd with runc, and plugins for its
+/// networks, on the host; Podman in the VM.
+const RUNTIMES: [Tool; 4] = [
+    tool("containerd", "containerd"),
+    tool("runc", "runc"),
+    tool("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    tool("podman", "podman"),
+];
+
 /// What boots the VM.
 const MACHINE: [Tool; 2] = [
     tool("qemu-system-x86_64", "qemu-system-x86"),
     tool("dpkg-deb", "dpkg"),
 ];
+
+/// What a node of a cluster is made of besides, in [`NETWORK`] too.
+const NODE: [Tool; 2] = [tool("containerd", "containerd"), tool("runc", "runc")];
+
+/// Where Debian puts the plugins that connect a pod.
+const CNI: &str = "/usr/lib/cni/bridge";
+
+const STATIC_BUSYBOX: &str = "busybox-static";
 
 /// virtiofsd: QEMU's own until 7.2, the one in Rust after it.
 const VIRTIOFSD: [&str; 3] = [
@@ -121,6 +138,23 @@ pub fn network_tools(ctx: &Ctx) -> Result<()> {
     }
 }
 
+/// Installs the container runtimes that tests use, and the busybox that runs in their containers.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn container_runtimes(ctx: &Ctx) -> Result<()> {
+    let _lock = ctx.lock("packages")?;
+    let mut packages = missing(&RUNTIMES);
+    if static_busybox().is_none() {
+        packages.push(STATIC_BUSYBOX);
+    }
+    if packages.is_empty() {
+        Ok(())
+    } else {
+        apt::install(&packages)
+    }
+}
+
 /// Installs what the VM needs on the host, and what is called in it.
 ///
 /// # Errors
@@ -137,7 +171,7 @@ pub fn vm_tools(ctx: &Ctx) -> Result<Programs> {
         });
     }
     if static_busybox().is_none() {
-        packages.push("busybox-static");
+        packages.push(STATIC_BUSYBOX);
     }
     if !packages.is_empty() {
         apt::install(&packages)?;
@@ -150,6 +184,26 @@ pub fn vm_tools(ctx: &Ctx) -> Result<Programs> {
         virtiofsd: virtiofsd().with_context(|| nowhere(&VIRTIOFSD.join(" or ")))?,
         busybox: static_busybox().with_context(|| nowhere("a static busybox"))?,
     })
+}
+
+/// Installs what the nodes of a cluster are made of. Gives back a static busybox, for their images.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn cluster_tools(ctx: &Ctx) -> Result<PathBuf> {
+    let _lock = ctx.lock("packages")?;
+    let mut packages = missing(&NETWORK);
+    packages.extend(missing(&NODE));
+    if !Path::new(CNI).exists() {
+        packages.push("containernetworking-plugins");
+    }
+    if static_busybox().is_none() {
+        packages.push("busybox-static");
+    }
+    if !packages.is_empty() {
+        apt::install(&packages)?;
+    }
+    static_busybox().context("a static busybox is not there, though its package is installed")
 }
 
 /// True for the virtiofsd that came with QEMU, whose options differ from its successor's.

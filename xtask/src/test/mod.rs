@@ -1,5 +1,7 @@
-//! All tests: on paper (unit), on this machine's kernel (host), on real kernels (vm); and one summary of them.
+//! All tests: on paper (unit), on this machine's kernel (host), in a real Kubernetes (cluster), on real kernels (vm);
+//! and one summary of them.
 
+mod clusters;
 mod results;
 pub mod runner;
 mod turns;
@@ -31,9 +33,13 @@ const UNIT_PACKAGES: [&str; 4] = [
 /// Which tests to run.
 #[derive(Args)]
 pub struct TestArgs {
-    /// unit, host or vm (all of them without one); then: only tests with FILTER in their name
-    #[arg(value_name = "unit|host|vm] [FILTER", num_args = 0..=2)]
+    /// unit, host, cluster or vm (without one: all of them, the cluster without nodes); then: only tests with FILTER
+    /// in their name
+    #[arg(value_name = "unit|host|cluster|vm] [FILTER", num_args = 0..=2)]
     words: Vec<String>,
+    /// cluster: only what needs no nodes, an API server and one agent
+    #[arg(long)]
+    control_plane: bool,
     /// Kernels to test on, as for `vm`; may be repeated [default: 6.1 and 6.12]
     #[arg(long)]
     kernel: Vec<String>,
@@ -45,23 +51,37 @@ pub struct TestArgs {
 enum Stage {
     Unit,
     Host,
+    /// An API server, and nodes and pods of the test's own making.
+    Plane,
+    /// Real nodes.
+    Nodes,
     Vm,
 }
 
-const STAGES: [(&str, Stage); 3] = [
-    ("unit", Stage::Unit),
-    ("host", Stage::Host),
-    ("vm", Stage::Vm),
+impl Stage {
+    fn has_agents(&self) -> bool {
+        matches!(self, Self::Plane | Self::Nodes)
+    }
+}
+
+/// What the words mean.
+const STAGES: [(&str, &[Stage]); 4] = [
+    ("unit", &[Stage::Unit]),
+    ("host", &[Stage::Host]),
+    ("cluster", &[Stage::Plane, Stage::Nodes]),
+    ("vm", &[Stage::Vm]),
 ];
+/// What no word means. Real nodes take some minutes more, the first time, than everything has.
+const ALL: [Stage; 4] = [Stage::Unit, Stage::Host, Stage::Plane, Stage::Vm];
 
 /// The stages and the filter that the words mean.
 fn meant(words: &[String]) -> Result<(Vec<Stage>, Option<&str>)> {
-    let all = || STAGES.map(|(_, stage)| stage).to_vec();
+    let all = || ALL.to_vec();
     let stage = |word: &String| {
         STAGES
             .iter()
             .find(|(name, _)| name == word)
-            .map(|(_, stage)| vec![*stage])
+            .map(|(_, stages)| stages.to_vec())
     };
     match words {
         [] => Ok((all(), None)),
@@ -70,7 +90,7 @@ fn meant(words: &[String]) -> Result<(Vec<Stage>, Option<&str>)> {
         }
         [word, filter] => match stage(word) {
             Some(stages) => Ok((stages, Some(filter))),
-            None => bail!("{word} is none of unit, host, vm"),
+            None => bail!("{word} is none of unit, host, cluster, vm"),
         },
         _ => bail!("one stage and one filter at most"),
     }
@@ -81,10 +101,19 @@ fn meant(words: &[String]) -> Result<(Vec<Stage>, Option<&str>)> {
 /// # Errors
 /// When the words make no sense. What fails later is in the summary.
 pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<ExitCode> {
-    let (stages, filter) = meant(&args.words)?;
+    let (mut stages, filter) = meant(&args.words)?;
+    if args.control_plane {
+        stages.retain(|stage| *stage != Stage::Nodes);
+    }
+    // One program for all stages.
+    let features: &[&str] = if stages.iter().any(Stage::has_agents) {
+        &["agent"]
+    } else {
+        &[]
+    };
     let mut all: Vec<Results> = Vec::new();
-    let ready =
-        Toolchain::ready(ctx).and_then(|toolchain| Ok((args.machine.netchaos(ctx)?, toolchain)));
+    let ready = Toolchain::ready(ctx)
+        .and_then(|toolchain| Ok((args.machine.netchaos(ctx, features)?, toolchain)));
     match ready {
         Err(error) => {
             let mut results = Results::new("build", true);
@@ -120,6 +149,8 @@ impl Run<'_> {
         match stage {
             Stage::Unit => vec![self.unit()],
             Stage::Host => vec![self.host()],
+            Stage::Plane => vec![self.cluster("cluster, control plane", "cluster_plane", 0)],
+            Stage::Nodes => vec![self.cluster("cluster, nodes", "cluster_nodes", 2)],
             Stage::Vm => self.vms(),
         }
     }
@@ -149,15 +180,19 @@ impl Run<'_> {
 
     fn host_in(&self, results: &mut Results) -> Result<bool> {
         packages::network_tools(self.ctx)?;
+        packages::container_runtimes(self.ctx)?;
         let words = self.runner("host_")?;
         let mut command = as_root(&words[0])?;
         follow(command.args(&words[1..]), results)
     }
 
     fn runner(&self, prefix: &str) -> Result<Vec<PathBuf>> {
+        RunnerArgs::command(&self.netchaos, self.filter, self.binaries(prefix)?)
+    }
+
+    fn binaries(&self, prefix: &str) -> Result<Vec<PathBuf>> {
         let tests = build::tests(self.ctx, &self.toolchain, prefix)?;
-        let binaries = tests.into_iter().map(|test| test.path).collect();
-        RunnerArgs::command(&self.netchaos, self.filter, binaries)
+        Ok(tests.into_iter().map(|test| test.path).collect())
     }
 }
 
@@ -233,8 +268,12 @@ mod tests {
 
     #[test]
     fn a_word_is_a_stage_or_a_filter() {
-        let all = vec![Stage::Unit, Stage::Host, Stage::Vm];
+        let all = ALL.to_vec();
         assert_eq!(meant(&[]).unwrap(), (all.clone(), None));
+        assert_eq!(
+            meant(&words(&["cluster", "peers"])).unwrap(),
+            (vec![Stage::Plane, Stage::Nodes], Some("peers"))
+        );
         assert_eq!(meant(&words(&["vm"])).unwrap(), (vec![Stage::Vm], None));
         assert_eq!(meant(&words(&["delay"])).unwrap(), (all, Some("delay")));
         assert_eq!(

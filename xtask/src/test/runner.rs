@@ -2,6 +2,7 @@
 //! ends, so that a binary that dies is not mistaken for one with nothing to say.
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -41,26 +42,27 @@ impl RunnerArgs {
         binaries: Vec<PathBuf>,
     ) -> Result<Vec<PathBuf>> {
         let this = env::current_exe().context("cannot find xtask's own file")?;
-        let mut words = vec![
-            this,
-            SUBCOMMAND.into(),
-            "--netchaos".into(),
-            netchaos.into(),
-        ];
+        let words = Self::words(netchaos, filter, binaries);
+        Ok([this, SUBCOMMAND.into()].into_iter().chain(words).collect())
+    }
+
+    /// What says so behind a subcommand.
+    pub fn words(netchaos: &Path, filter: Option<&str>, binaries: Vec<PathBuf>) -> Vec<PathBuf> {
+        let mut words = vec!["--netchaos".into(), netchaos.into()];
         if let Some(filter) = filter {
             words.push(format!("--filter={filter}").into());
         }
         words.push("--".into());
         words.extend(binaries);
-        Ok(words)
+        words
     }
 }
 
-/// Returns true when all binaries succeeded.
+/// Runs the binaries with this in their environment. Returns true when all succeeded.
 ///
 /// # Errors
 /// When a binary cannot be started.
-pub fn run(args: &RunnerArgs) -> Result<bool> {
+pub fn run(args: &RunnerArgs, environment: &[(&str, OsString)]) -> Result<bool> {
     let dir = args
         .netchaos
         .parent()
@@ -83,6 +85,7 @@ pub fn run(args: &RunnerArgs) -> Result<bool> {
         command
             .env("NETCHAOS_BIN", &args.netchaos)
             .env("PATH", &path)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         // One stream: what a test says on stderr belongs between the lines around it.
         command.stderr(io::stdout().as_fd().try_clone_to_owned()?);

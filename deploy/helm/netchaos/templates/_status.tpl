@@ -48,12 +48,16 @@ properties:
     type: object
     description: What Chaos Mesh has no place for.
     properties:
-      state: {type: string, description: 'One word: Waiting, Injecting, Injected, Partly, Paused, Ended, Recovering or Refused.'}
+      state: {type: string, description: 'One word: Waiting, Injecting, Injected, Partly, Failed, Paused, Ended, Recovering or Refused.'}
       injected: {type: string, description: 'Pods that have the fault / pods that shall have it.'}
       message: {type: string, description: Why not.}
       targets:
         type: array
         description: Whom it is aimed at now.
+        items: {type: string}
+      chosen:
+        type: array
+        description: Selections of which some pods were chosen, once and for all.
         items: {type: string}
       nodes:
         type: object

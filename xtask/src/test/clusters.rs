@@ -1,0 +1,41 @@
+//! The tests in a real Kubernetes.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::results::Results;
+use super::runner::RunnerArgs;
+use super::{Run, announce, failure, follow};
+use crate::build;
+use crate::cluster::{self, binaries};
+use crate::ctx::as_root;
+use crate::setup::packages;
+
+impl Run<'_> {
+    /// Runs the tests whose file names begin with `prefix` on a cluster with so many nodes. What does not run there
+    /// has failed: it has all that they need.
+    pub(super) fn cluster(&self, stage: &str, prefix: &str, nodes: usize) -> Results {
+        let mut results = Results::new(stage, true);
+        announce(&results.stage);
+        let outcome = self
+            .cluster_command(prefix, nodes)
+            .and_then(|words| follow(as_root(&words[0])?.args(&words[1..]), &mut results));
+        results.end(failure(
+            outcome,
+            "the cluster or its tests ended with an error",
+        ));
+        results
+    }
+
+    fn cluster_command(&self, prefix: &str, nodes: usize) -> Result<Vec<PathBuf>> {
+        let busybox = packages::cluster_tools(self.ctx)?;
+        let bin = binaries::ready(self.ctx, nodes > 0)?;
+        let tests = self.binaries(prefix)?;
+        let image_of = (nodes > 0)
+            .then(|| build::standalone(self.ctx, &self.toolchain))
+            .transpose()?;
+        let runner = RunnerArgs::words(&self.netchaos, self.filter, tests);
+        cluster::command(&bin, nodes, &busybox, image_of.as_deref(), runner)
+    }
+}
