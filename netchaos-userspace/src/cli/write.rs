@@ -256,7 +256,7 @@ pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
     let list = flags::targets(&targets.targets).map_err(Failure::usage)?;
     let name = targets.name;
     if let Some(written) = door::target(&targets.place, &name, &list, adds) {
-        return say(targets.output.output, written?);
+        return say_targets(targets.output.output, written?);
     }
     let place = open(&targets.place)?;
     let written = engine::inside(&place, async |session| {
