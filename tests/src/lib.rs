@@ -5,12 +5,12 @@
 //! read with iproute2, packets are sent and timed with plain sockets. Everything panics on
 //! trouble, since a rig that does not stand is a failed test.
 
-pub mod cluster;
 pub mod command;
 pub mod counted;
 pub mod cri;
 pub mod directions;
 pub mod foreign;
+pub mod kubernetes;
 pub mod lab;
 pub mod name_server;
 pub mod netchaos;

@@ -16,8 +16,8 @@ use netchaos::experiment::{
     manifest::{self, Reading},
 };
 use netchaos_tests::{
-    cluster::{kubectl, kubectl_with_input},
     command::Done,
+    kubernetes::{kubectl, kubectl_with_input},
 };
 
 use serde_json::{Value, json};
