@@ -152,6 +152,8 @@ impl Place {
     /// The pod with this uid, by the kernel alone: its process that started first is its sandbox's.
     /// A sandbox that is made anew is another place.
     ///
+    /// Looks through all of `/proc`, and waits for up to a second while a sandbox is just being made.
+    ///
     /// # Errors
     /// No process of it is on this node; its namespace cannot be opened, or is the host's and
     /// `host_network` does not allow that.
