@@ -43,12 +43,7 @@ impl Rules {
             group,
             manifests: format!("{}---\n{}", read("1-crd.yaml"), read("2-admission.yaml")),
         };
-        // The CRD is too large for the annotation of a client-side apply.
-        kubectl_with_input(
-            &["apply", "--server-side", "--filename=-"],
-            &rules.manifests,
-        )
-        .ok();
+        kubectl_with_input(&["apply", "--filename=-"], &rules.manifests).ok();
         let crd = format!("crd/networkchaos.{group}");
         kubectl(&["wait", "--for=condition=Established", &crd]).ok();
         rules.wait();
@@ -187,6 +182,60 @@ fn says(verdict: &str, problems: &Problems) -> bool {
             || (is_shared && verdict.contains(": spec: "))
     };
     problems.0.iter().any(at) && WORDS.iter().any(|words| verdict.contains(words))
+}
+
+/// Each NetworkChaos of `examples/`, by its file. The namespace of the examples is not there.
+fn examples(group: &str) -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut examples = BTreeMap::new();
+    for (folder, prefix) in [(folder.join("kubernetes"), "k-"), (folder, "")] {
+        for entry in fs::read_dir(folder).expect("the examples are there") {
+            let path = entry.expect("an entry").path();
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            if text.contains("kind: NetworkChaos") {
+                let name = path.file_stem().expect("a name").to_string_lossy();
+                let text = text
+                    .replace(CHAOS_MESH, group)
+                    .replace("namespace: shop", "namespace: default");
+                // The name of an object tells its verdict.
+                let text = text.replacen(
+                    &format!("name: {name}\n"),
+                    &format!("name: {prefix}{name}\n"),
+                    1,
+                );
+                examples.insert(format!("{prefix}{name}"), text);
+            }
+        }
+    }
+    examples
+}
+
+#[test]
+fn the_examples_are_taken() {
+    let rules = Rules::apply("examples.netchaos.test");
+    let verdicts = verdicts(&examples(rules.group));
+    for action in [
+        "delay",
+        "loss",
+        "duplicate",
+        "corrupt",
+        "partition",
+        "bandwidth",
+        "rate",
+    ] {
+        assert!(
+            verdicts.contains_key(&format!("k-{action}")),
+            "{action} of {verdicts:?}"
+        );
+    }
+    for (name, verdict) in &verdicts {
+        assert!(verdict.is_empty(), "{name}: {verdict}");
+    }
+    for (name, text) in examples(CHAOS_MESH) {
+        if let Err(problems) = read(&text) {
+            panic!("{name}: {problems}");
+        }
+    }
 }
 
 /// A spec cannot change, and the words for all traffic cannot go while there is no target. The rest can.

@@ -12,10 +12,12 @@ use crate::ui::output;
 
 /// busybox, which a test's pods are made of; also what keeps a pod's namespaces.
 pub const BUSYBOX: &str = "docker.io/local/busybox:1";
+/// What it stands in for in the examples.
+const ITS_NAME: &str = "docker.io/library/busybox:1";
 
 /// Writes the archive of an image with one layer (OCI image specification, "Image Configuration"; moby's image
 /// specification 1.2 for the archive).
-fn archive(to: &Path, name: &str, layer: &[u8], config: &serde_json::Value) -> Result<()> {
+fn archive(to: &Path, names: &[&str], layer: &[u8], config: &serde_json::Value) -> Result<()> {
     let digest: String = Sha256::digest(layer)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -26,7 +28,7 @@ fn archive(to: &Path, name: &str, layer: &[u8], config: &serde_json::Value) -> R
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
     });
-    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+    let manifest = json!([{"Config": "config.json", "RepoTags": names, "Layers": ["layer.tar"]}]);
     let mut tar = tar::Builder::new(File::create(to)?);
     for (file, bytes) in [
         ("manifest.json", manifest.to_string().as_bytes()),
@@ -87,7 +89,8 @@ pub fn busybox(busybox: &Path, dir: &Path) -> Result<PathBuf> {
         // What keeps a pod's namespaces never ends by itself.
         "Cmd": ["sleep", "2147483647"],
     });
-    archive(&path, BUSYBOX, &tar.into_inner()?, &config).context("the image of busybox")?;
+    archive(&path, &[BUSYBOX, ITS_NAME], &tar.into_inner()?, &config)
+        .context("the image of busybox")?;
     Ok(path)
 }
 
@@ -100,6 +103,6 @@ pub fn netchaos(program: &Path, name: &str, dir: &Path) -> Result<PathBuf> {
     add(&mut tar, "netchaos", &fs::read(program)?, 0o755)?;
     let path = dir.join("netchaos.tar");
     let config = json!({"Entrypoint": ["/netchaos"]});
-    archive(&path, name, &tar.into_inner()?, &config).context("the image of netchaos")?;
+    archive(&path, &[name], &tar.into_inner()?, &config).context("the image of netchaos")?;
     Ok(path)
 }
