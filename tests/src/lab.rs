@@ -15,12 +15,12 @@ use std::{
 };
 
 use crate::{
-    command::{Done, words},
+    command::{Done, run, start, words},
     counted::Counted,
-    netchaos::{netchaos, netchaos_with_input, start_netchaos},
+    netchaos::{limited, netchaos, netchaos_with_input, start_netchaos},
     netns::Netns,
     probe::{
-        EchoServer, RoundTrips, TcpServer, assert_delayed, assert_delays, assert_prompt,
+        EchoServer, RoundTrips, TcpServer, answers, assert_delayed, assert_delays, assert_prompt,
         udp_round_trips,
     },
     requires::{DELAY, Need, can_run},
@@ -157,6 +157,27 @@ impl Lab {
         start_netchaos(&self.at(args))
     }
 
+    /// As [`Self::netchaos`], started inside the namespace with these capabilities alone, such as
+    /// `+net_admin,+bpf`: as in a container.
+    ///
+    /// # Panics
+    /// As [`Self::netchaos`].
+    #[track_caller]
+    pub fn limited(&self, capabilities: &str, args: &str) -> Done {
+        let words = limited(capabilities, &self.at(args));
+        self.client.run(|| run("setpriv", &as_words(&words)))
+    }
+
+    /// As [`Self::limited`], only started.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn start_limited(&self, capabilities: &str, args: &str) -> std::process::Child {
+        let words = limited(capabilities, &self.at(args));
+        self.client.run(|| start("setpriv", &as_words(&words)))
+    }
+
     fn at<'a>(&'a self, args: &'a str) -> Vec<&'a str> {
         [&*words(args), &["--netns", self.client.name()]].concat()
     }
@@ -196,6 +217,19 @@ impl Lab {
         self.client.run(|| assert_delays(what, expected));
     }
 
+    /// Asserts which addresses are cut off from the client and which are not.
+    ///
+    /// # Panics
+    /// When one is not so.
+    #[track_caller]
+    pub fn assert_cut(&self, what: &str, expected: &[(&str, bool)]) {
+        for (to, is_cut) in expected {
+            let to = peer(to);
+            let answers = self.client.run(|| answers(to));
+            assert_eq!(!answers, *is_cut, "{what}: is {to} cut off?");
+        }
+    }
+
     /// What an experiment has counted, as `show` tells it.
     ///
     /// # Panics
@@ -232,6 +266,10 @@ impl Drop for Lab {
             let _ = fs::remove_dir_all(folder);
         }
     }
+}
+
+fn as_words(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 /// A veth pair between two namespaces, both ends up and with the same name.

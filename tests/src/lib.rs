@@ -7,13 +7,18 @@
 
 pub mod command;
 pub mod counted;
+pub mod cri;
 pub mod directions;
+pub mod foreign;
+pub mod kubernetes;
 pub mod lab;
 pub mod name_server;
 pub mod netchaos;
 pub mod netns;
+pub mod node;
 pub mod probe;
 pub mod random;
 pub mod requires;
+pub mod running;
 pub mod snapshot;
 pub mod statistics;

@@ -35,3 +35,18 @@ pub fn netchaos_with_input(args: &[&str], input: &str) -> Done {
 pub fn start_netchaos(args: &[&str]) -> Child {
     start(&program(), args)
 }
+
+/// The words of setpriv(1) that run `netchaos ARGS` with these capabilities alone, and no way to get
+/// others.
+pub fn limited(capabilities: &str, args: &[&str]) -> Vec<String> {
+    let set = ["-all", capabilities].join(if capabilities.is_empty() { "" } else { "," });
+    let mut words = vec![
+        format!("--bounding-set={set}"),
+        format!("--inh-caps={set}"),
+        "--no-new-privs".to_owned(),
+        "--".to_owned(),
+        program(),
+    ];
+    words.extend(args.iter().map(|arg| (*arg).to_owned()));
+    words
+}

@@ -23,9 +23,7 @@ impl Netns {
     /// # Panics
     /// When it cannot be made.
     pub fn new(role: &str) -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("nct-{role}-{}-{number}", process::id());
+        let name = new_name(role);
         run("ip", &["netns", "add", &name]).ok();
         let netns = Self { name };
         // Addresses can be used at once, and nothing but the tests' packets is on the wire.
@@ -35,6 +33,16 @@ impl Netns {
             ("net/ipv6/conf/default/router_solicitations", "0"),
         ]);
         netns
+    }
+
+    /// Gives a name of the same kind to the namespace of a process, until it is dropped.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn of_process(role: &str, pid: u32) -> Self {
+        let name = new_name(role);
+        run("ip", &["netns", "attach", &name, &pid.to_string()]).ok();
+        Self { name }
     }
 
     pub fn name(&self) -> &str {
@@ -172,6 +180,12 @@ impl Netns {
             .filter(|name| name != "lo")
             .collect()
     }
+}
+
+fn new_name(role: &str) -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    format!("nct-{role}-{}-{number}", process::id())
 }
 
 impl Drop for Netns {

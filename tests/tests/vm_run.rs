@@ -2,7 +2,6 @@
 
 use std::{
     net::IpAddr,
-    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -10,53 +9,20 @@ use std::{
 use netchaos_tests::{
     lab::{Lab, ms},
     name_server::NameServer,
+    running::Running,
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 const AT: &str = "10.77.0.9";
 /// For an emulated processor.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `netchaos run …`, ended with the test, however that ends.
-struct Run(Child);
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Run {
-    /// Waits until the fault is there.
-    #[track_caller]
-    fn start(lab: &Lab, args: &str, delayed: &str) -> Self {
-        let run = Self(lab.start_netchaos(&format!("run {args}")));
-        wait_until(lab, delayed);
-        run
-    }
-
-    #[track_caller]
-    fn end(mut self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id() as i32), signal).expect("it runs");
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = self.0.try_wait().expect("a child can be waited for") {
-                break status;
-            }
-            assert!(begin.elapsed() < PATIENCE, "{signal} does not end it");
-            thread::sleep(ms(20));
-        };
-        assert_eq!(
-            status.success(),
-            signal != Signal::SIGKILL,
-            "{signal}: {status}"
-        );
-    }
+/// Starts `netchaos run ARGS` and waits until the fault is there.
+#[track_caller]
+fn start(lab: &Lab, args: &str, delayed: &str) -> Running {
+    let run = Running::new(lab.start_netchaos(&format!("run {args}")));
+    wait_until(lab, delayed);
+    run
 }
 
 /// Until a round trip to `to` takes 100 ms.
@@ -73,7 +39,7 @@ fn wait_until(lab: &Lab, to: &str) {
 fn run_takes_its_fault_away_at_sigint_and_sigterm() {
     Lab::test(&[], |lab| {
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            let run = Run::start(
+            let run = start(
                 lab,
                 "slow --delay 100ms --to 10.77.0.3 fd77::3",
                 "10.77.0.3",
@@ -90,7 +56,7 @@ fn run_takes_its_fault_away_at_sigint_and_sigterm() {
 fn what_a_killed_run_leaves_ends_in_time_and_is_swept_by_the_next_call() {
     Lab::test(&[], |lab| {
         let begin = Instant::now();
-        let run = Run::start(
+        let run = start(
             lab,
             "slow --delay 100ms --to 10.77.0.3 --for 8s",
             "10.77.0.3",
@@ -124,7 +90,7 @@ fn a_name_is_followed_to_new_addresses_while_run_runs_and_old_ones_are_kept() {
         let at: IpAddr = AT.parse().unwrap();
         let first: &[(&str, &[&str])] = &[("db.example.", &["10.77.0.3", "fd77::3"])];
         let server = NameServer::start_with_ttl(&lab.peer, at, first, 1);
-        let run = Run::start(lab, "slow --delay 100ms --to db.example", "10.77.0.3");
+        let run = start(lab, "slow --delay 100ms --to db.example", "10.77.0.3");
         lab.assert_delays(
             "at first",
             &[("fd77::3", 100), ("10.77.0.4", 0), ("fd77::5", 0)],
@@ -173,7 +139,8 @@ fn the_last_answer_is_kept_when_the_fault_itself_cuts_the_name_server_off() {
         let at: IpAddr = AT.parse().unwrap();
         let names: &[(&str, &[&str])] = &[("db.example.", &["10.77.0.3"])];
         let server = NameServer::start_with_ttl(&lab.peer, at, names, 1);
-        let mut run = Run(lab.start_netchaos(&format!("run cut --partition --to db.example {AT}")));
+        let mut run =
+            Running::new(lab.start_netchaos(&format!("run cut --partition --to db.example {AT}")));
         let begin = Instant::now();
         let arrives = |to: &str| {
             lab.client
@@ -187,10 +154,7 @@ fn the_last_answer_is_kept_when_the_fault_itself_cuts_the_name_server_off() {
         let asked = server.asked();
         thread::sleep(Duration::from_secs(4));
         assert_eq!(server.asked(), asked, "questions get through");
-        assert!(
-            run.0.try_wait().expect("a child").is_none(),
-            "run has given up"
-        );
+        assert!(!run.has_ended(), "run has given up");
         assert!(!arrives("10.77.0.3"), "the address was let go");
         lab.assert_delays("others", &[("10.77.0.4", 0)]);
         run.end(Signal::SIGTERM);

@@ -1,11 +1,14 @@
 //! Building netchaos and its tests with cargo, and finding what came out.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::ctx::Ctx;
+use crate::setup::packages::needs_no_library;
+use crate::setup::standalone::Standalone;
 use crate::setup::toolchain::Toolchain;
 use crate::ui::Step;
 
@@ -18,52 +21,37 @@ pub struct Executable {
     pub path: PathBuf,
 }
 
-/// Builds `netchaos` with these of its features in release mode, its eBPF object included, and returns the program's
-/// path.
+/// Builds `netchaos` in release mode, its eBPF object included, and returns the program's path.
 ///
 /// # Errors
 /// When the build fails, with the compiler's words.
 pub fn netchaos(ctx: &Ctx, toolchain: &Toolchain, features: &[&str]) -> Result<PathBuf> {
-    let mut args = vec!["--release", "-p", "netchaos-userspace", "--bin", "netchaos"];
-    for feature in features {
-        args.extend(["--features", feature]);
-    }
-    let built = cargo_build(ctx, toolchain, "building netchaos", &args)?;
-    let program = built
-        .into_iter()
-        .find(|executable| executable.target == "netchaos");
-    Ok(program.context("cargo built no program netchaos")?.path)
+    let mut command = cargo_build(ctx, toolchain);
+    command.args(["--release", "-p", "netchaos-userspace", "--bin", "netchaos"]);
+    command.args(features.iter().flat_map(|feature| ["--features", feature]));
+    the_program(executables_of(&mut command, "building netchaos")?)
 }
 
-/// As [`netchaos`], with the agent and without a need for libraries, for an image that has none.
+/// Builds `netchaos` as it is handed out, the agent included: it needs no library of the machine that it runs on.
 ///
 /// # Errors
-/// When the build fails, with the compiler's words.
-pub fn netchaos_for_images(ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let variable = target.to_uppercase().replace('-', "_");
-    let mut command = toolchain.cargo(ctx);
+/// When the build fails, with the compiler's words, and when what came out needs a library.
+pub fn standalone(ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
+    let standalone = Standalone::ready(ctx, toolchain)?;
+    let mut command = cargo_build(ctx, toolchain);
     command
-        .args([
-            "build",
-            "--message-format=json-render-diagnostics",
-            "--release",
-        ])
-        .args([
-            "-p",
-            "netchaos-userspace",
-            "--bin",
-            "netchaos",
-            "--features",
-            "agent",
-        ])
-        .args(["--target", &target])
-        .env(
-            format!("CARGO_TARGET_{variable}_RUSTFLAGS"),
-            "-C target-feature=+crt-static",
-        );
-    let output = Step::usually_instant("building netchaos for the image").run(&mut command)?;
-    let built = executables(&String::from_utf8_lossy(&output.stdout));
+        .args(["-p", "netchaos-userspace", "--bin", "netchaos"])
+        .args(["--features", "agent", "--profile", "dist"]);
+    standalone.aim(&mut command);
+    let what = format!("building netchaos for {}", standalone.target);
+    let program = the_program(executables_of(&mut command, &what)?)?;
+    if !needs_no_library(&program)? {
+        bail!("{} was to be static, and is not", program.display());
+    }
+    Ok(program)
+}
+
+fn the_program(built: Vec<Executable>) -> Result<PathBuf> {
     let program = built
         .into_iter()
         .find(|executable| executable.target == "netchaos");
@@ -75,12 +63,9 @@ pub fn netchaos_for_images(ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> 
 /// # Errors
 /// When the build fails, with the compiler's words.
 pub fn tests(ctx: &Ctx, toolchain: &Toolchain, prefix: &str) -> Result<Vec<Executable>> {
-    let built = cargo_build(
-        ctx,
-        toolchain,
-        "building the tests",
-        &["-p", "netchaos-tests", "--tests"],
-    )?;
+    let mut command = cargo_build(ctx, toolchain);
+    command.args(["-p", "netchaos-tests", "--tests"]);
+    let built = executables_of(&mut command, "building the tests")?;
     let mut tests: Vec<_> = built
         .into_iter()
         .filter(|executable| executable.target.starts_with(prefix))
@@ -89,17 +74,14 @@ pub fn tests(ctx: &Ctx, toolchain: &Toolchain, prefix: &str) -> Result<Vec<Execu
     Ok(tests)
 }
 
-fn cargo_build(
-    ctx: &Ctx,
-    toolchain: &Toolchain,
-    what: &str,
-    args: &[&str],
-) -> Result<Vec<Executable>> {
+fn cargo_build(ctx: &Ctx, toolchain: &Toolchain) -> Command {
     let mut command = toolchain.cargo(ctx);
+    command.args(["build", "--message-format=json-render-diagnostics"]);
     command
-        .args(["build", "--message-format=json-render-diagnostics"])
-        .args(args);
-    let output = Step::usually_instant(what).run(&mut command)?;
+}
+
+fn executables_of(build: &mut Command, what: &str) -> Result<Vec<Executable>> {
+    let output = Step::usually_instant(what).run(build)?;
     Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
 

@@ -4,6 +4,7 @@ mod build;
 mod cluster;
 mod ctx;
 mod demo;
+mod dist;
 mod duty;
 mod lint;
 mod setup;
@@ -40,6 +41,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Build what is handed out: a static program in a tarball, the container image, and their sums
+    Dist(dist::DistArgs),
     /// Run the tests: on paper (unit), on this kernel (host), in Kubernetes (cluster), on other kernels (vm), or all
     Test(test::TestArgs),
     /// Check formatting, clippy (the eBPF programs too), and which part uses what
@@ -132,6 +135,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Run { args } if args.is_empty() => demo::run(&ctx),
         Task::Run { args } => run_netchaos(&ctx, &args),
+        Task::Dist(args) => dist::run(&ctx, &args),
         Task::Lint => lint::run(&ctx),
         Task::Test(args) => test::run(&ctx, &args),
         Task::Vm(args) => run_vm(&ctx, args),

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::place::Where;
+use crate::place::{PodName, Where};
 
+#[cfg(feature = "agent")]
+mod agent;
 mod aim;
 mod fault;
 
+#[cfg(feature = "agent")]
+pub use self::agent::Agent;
 pub use self::{aim::Aim, fault::Fault};
 
 const AFTER: &str = "\
@@ -55,6 +59,9 @@ pub enum Command {
     Heal(Heal),
     /// Try what this kernel and these rights can do
     Doctor(Doctor),
+    /// Bring the pods of a node to what NetworkChaos objects ask, until SIGTERM; run by a DaemonSet
+    #[cfg(feature = "agent")]
+    Agent(Agent),
 }
 
 /// Where the fault is put.
@@ -67,14 +74,33 @@ pub struct Place {
     /// The network namespace of a process
     #[arg(long, value_name = "PID", group = "where")]
     pub pid: Option<u32>,
+    /// That of a container: its id, 12 or more digits of that, or its name
+    #[arg(long, value_name = "ID|NAME", group = "where")]
+    pub container: Option<String>,
+    /// That of a pod on this node
+    #[arg(long, value_name = "NAMESPACE/NAME|UID", group = "where")]
+    pub pod: Option<PodName>,
+    /// Also if the container or pod is in the host's own network: a fault then hits the whole node
+    #[arg(long, requires = "where", conflicts_with_all = ["netns", "pid"])]
+    pub host_network: bool,
 }
 
 impl Place {
     pub fn wanted(&self) -> Where {
-        match (&self.netns, self.pid) {
-            (Some(netns), _) => Where::Netns(netns.clone()),
-            (None, Some(pid)) => Where::Pid(pid),
-            (None, None) => Where::Here,
+        let host_network = self.host_network;
+        match self.clone() {
+            Self {
+                netns: Some(netns), ..
+            } => Where::Netns(netns),
+            Self { pid: Some(pid), .. } => Where::Pid(pid),
+            Self {
+                container: Some(name),
+                ..
+            } => Where::Container { name, host_network },
+            Self {
+                pod: Some(name), ..
+            } => Where::Pod { name, host_network },
+            _ => Where::Here,
         }
     }
 }
@@ -172,7 +198,7 @@ pub struct Run {
 
 #[derive(Args, Debug)]
 pub struct Change {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     #[command(flatten)]
     pub fault: Box<Fault>,
@@ -184,7 +210,7 @@ pub struct Change {
 
 #[derive(Args, Debug)]
 pub struct Explain {
-    /// Name of an experiment that is there
+    /// An experiment that is there: NAME or NAMESPACE/NAME
     #[arg(conflicts_with = "files", required_unless_present = "files")]
     pub name: Option<String>,
     /// Manifests; "-" is stdin
@@ -203,7 +229,7 @@ pub struct Explain {
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// Look into all named network namespaces and the current one
+    /// Look into all network namespaces: named ones, those of containers, pods and other processes
     #[arg(long, conflicts_with = "where")]
     pub all: bool,
     #[command(flatten)]
@@ -214,7 +240,7 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     /// Go on and print a line for each packet that it steers, until Ctrl-C
     #[arg(long)]
@@ -237,7 +263,7 @@ pub enum Target {
 
 #[derive(Args, Debug)]
 pub struct Targets {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     /// As with --to; @FILE reads them from a file and "-" from stdin, one per line
     #[arg(value_name = "TARGET", required = true)]
@@ -250,7 +276,7 @@ pub struct Targets {
 
 #[derive(Args, Debug)]
 pub struct OneName {
-    /// Name of the experiment
+    /// The experiment: NAME or NAMESPACE/NAME
     pub name: String,
     #[command(flatten)]
     pub place: Place,
@@ -260,7 +286,7 @@ pub struct OneName {
 
 #[derive(Args, Debug)]
 pub struct Names {
-    /// Names of the experiments
+    /// The experiments: each NAME or NAMESPACE/NAME
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
     #[command(flatten)]
@@ -271,7 +297,7 @@ pub struct Names {
 
 #[derive(Args, Debug)]
 pub struct Remove {
-    /// Names of the experiments
+    /// The experiments: each NAME or NAMESPACE/NAME
     #[arg(value_name = "NAME", required_unless_present = "all")]
     pub names: Vec<String>,
     /// All experiments of the place
@@ -291,7 +317,7 @@ pub struct Remove {
 
 #[derive(Args, Debug)]
 pub struct Heal {
-    /// Heal all named network namespaces and the current one
+    /// Heal all network namespaces: named ones, those of containers, pods and other processes
     #[arg(long, conflicts_with = "where")]
     pub all: bool,
     #[command(flatten)]

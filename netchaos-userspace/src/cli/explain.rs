@@ -13,6 +13,11 @@ use crate::{
 #[derive(Serialize)]
 struct Explained {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    /// For people.
+    #[serde(skip)]
+    id: String,
     #[serde(flatten)]
     explanation: Explanation,
     /// Worth a word, but no fault of the experiment.
@@ -79,6 +84,8 @@ fn explained(planned: Planned, notes: Vec<String>, pods: Option<&Pods>) -> Expla
     let experiment = &planned.laid[0].experiment;
     Explained {
         name: experiment.name.clone(),
+        namespace: experiment.namespace.clone(),
+        id: experiment.id(),
         explanation: plan::explain::explain(experiment, &planned.device, pods),
         notes,
         plan: Plan::of(planned),
@@ -92,7 +99,7 @@ fn picture(explained: &Explained) -> String {
         meaning,
         differences,
     } = &explained.explanation;
-    let mut lines = vec![explained.name.clone()];
+    let mut lines = vec![explained.id.clone()];
     let mut part = |title: &str, sentences: &[String]| {
         if sentences.is_empty() {
             return;

@@ -1,6 +1,9 @@
 //! The command line's face. No logic of the trade in it: it reads flags, calls `engine`, prints.
 
+#[cfg(feature = "agent")]
+mod agent;
 mod args;
+mod door;
 mod explain;
 mod flags;
 mod output;
@@ -168,6 +171,8 @@ impl Command {
             Self::Remove(remove) => write::remove(remove),
             Self::Heal(heal) => write::heal(heal),
             Self::Doctor(doctor) => read::doctor(doctor),
+            #[cfg(feature = "agent")]
+            Self::Agent(agent) => agent::agent(agent),
         }
     }
 
@@ -188,6 +193,8 @@ impl Command {
             Self::Remove(remove) => remove.output,
             Self::Heal(heal) => heal.output,
             Self::Doctor(doctor) => doctor.output,
+            #[cfg(feature = "agent")]
+            Self::Agent(_) => return Format::Table,
         };
         output.output
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Failure, args,
+    Failure, args, door,
     output::{self, counted, note},
     words::{ends, fault, hit_lines, hits, state, targets},
     write::{everywhere, open},
@@ -12,7 +12,6 @@ use crate::{
     engine::{self, Diagnosis, Listed, Shown},
     experiment::{Peer, Targets},
     kernel::bpf::Steered,
-    place::Place,
 };
 
 /// An experiment and where it is.
@@ -25,10 +24,20 @@ struct ListedPlace {
 }
 
 pub fn list(list: args::List) -> Result<(), Failure> {
+    if let Some(found) = door::list(&list.place) {
+        let (found, remains) = found?;
+        remains.iter().for_each(|remains| note(remains));
+        let here = |listed| ListedPlace {
+            place: None,
+            listed,
+        };
+        let all = found.into_iter().map(here).collect();
+        return print_list(list, all);
+    }
     let mut all = Vec::new();
     let mut failures = Vec::new();
-    for wanted in everywhere(&list.place, list.all) {
-        let found = Place::open(&wanted)
+    for (wanted, opened) in everywhere(&list.place, list.all) {
+        let found = opened
             .map_err(engine::Error::from)
             .and_then(|place| engine::inside(&place, async |session| session.list().await));
         let place = list.all.then(|| wanted.to_string());
@@ -58,7 +67,7 @@ fn print_list(list: args::List, all: Vec<ListedPlace>) -> Result<(), Failure> {
     let row = |ListedPlace { place, listed }: ListedPlace| {
         [
             place.unwrap_or_default(),
-            listed.name.clone(),
+            listed.spec.id(),
             listed.device.clone(),
             state(&listed),
             fault(&listed.spec),
@@ -173,7 +182,7 @@ fn picture(shown: &Shown) -> String {
     let mut lines = vec![
         format!(
             "experiment  {} on {}: {}",
-            listed.name,
+            listed.spec.id(),
             listed.device,
             state(listed)
         ),
@@ -193,6 +202,12 @@ fn picture(shown: &Shown) -> String {
         lines.push(format!("name        {name} is {}", addresses.join(", ")));
     }
     lines.push(format!("ends        {}", ends(listed)));
+    lines.extend(
+        listed
+            .held_by
+            .iter()
+            .map(|holder| format!("held by     {holder}")),
+    );
     lines.extend(hit_lines(listed, &[queue, queue_from]));
     lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
     lines.join("\n")

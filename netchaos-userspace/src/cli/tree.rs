@@ -57,20 +57,20 @@ pub struct PlannedEntry {
 impl Plan {
     pub fn of(planned: Planned) -> Self {
         let desired = plan::desired(&planned.laid);
-        let names: BTreeMap<u8, &str> = planned
+        let ids: BTreeMap<u8, String> = planned
             .laid
             .iter()
-            .map(|laid| (laid.slot, laid.experiment.name.as_str()))
+            .map(|laid| (laid.slot, laid.experiment.id()))
             .collect();
-        let names_of = |bits: u64| -> Vec<String> {
-            let set = names.iter().filter(|(slot, _)| bits >> *slot & 1 != 0);
-            set.map(|(_, name)| (*name).to_owned()).collect()
+        let ids_of = |bits: u64| -> Vec<String> {
+            let set = ids.iter().filter(|(slot, _)| bits >> *slot & 1 != 0);
+            set.map(|(_, id)| id.clone()).collect()
         };
         let entry = |map, key, wants: &Wants| PlannedEntry {
             map,
             key,
-            want: names_of(wants.want),
-            except: names_of(wants.except),
+            want: ids_of(wants.want),
+            except: ids_of(wants.except),
         };
         let mut keys: Vec<(Key, Wants)> = desired
             .tables
@@ -100,7 +100,7 @@ impl Plan {
         }
         let bands = planned.laid.iter().flat_map(|laid| {
             laid.bands().map(|band| PlannedBand {
-                experiment: laid.experiment.name.clone(),
+                experiment: laid.experiment.id(),
                 direction: direction(laid, band),
                 pair: pair_names(planned.ifindex, band.pair),
                 class: band.class().to_string(),
@@ -245,7 +245,7 @@ fn conditions(laid: &[Laid]) -> Vec<PlannedEntry> {
             all.push(PlannedEntry {
                 map,
                 key,
-                want: vec![laid.experiment.name.clone()],
+                want: vec![laid.experiment.id()],
                 except: Vec::new(),
             });
         };

@@ -16,10 +16,11 @@ pub fn state(listed: &Listed) -> String {
         Standing::Unfinished => "unfinished",
         Standing::Lost => "lost",
     };
+    let held = listed.held_by.as_ref().map_or("", |_| ", held");
     if listed.missing.is_empty() {
-        state.into()
+        format!("{state}{held}")
     } else {
-        format!("{state}: {}", listed.missing.join(", "))
+        format!("{state}{held}: {}", listed.missing.join(", "))
     }
 }
 
@@ -95,12 +96,14 @@ pub fn targets(spec: &Experiment) -> String {
 }
 
 pub fn ends(listed: &Listed) -> String {
-    match listed.ends_in {
-        None => "when removed".into(),
-        Some(seconds) => {
-            let whole = Duration::from_secs(seconds as u64);
-            format!("in {}", units::format_duration(whole))
-        }
+    let within = |seconds| {
+        let whole = Duration::from_secs(seconds as u64);
+        format!("in {}", units::format_duration(whole))
+    };
+    match (listed.ends_in, listed.lease_ends_in) {
+        (Some(seconds), _) => within(seconds),
+        (None, Some(seconds)) => format!("{} unless renewed", within(seconds)),
+        (None, None) => "when removed".into(),
     }
 }
 

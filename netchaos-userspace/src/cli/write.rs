@@ -5,7 +5,7 @@ use std::{fs, io::Read as _};
 use serde::Serialize;
 
 use super::{
-    Failure, args, flags,
+    Failure, args, door, flags,
     output::{self, counted, note},
     tree::Plan,
 };
@@ -22,7 +22,23 @@ use crate::{
 #[derive(Serialize)]
 struct Done {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     effect: &'static str,
+}
+
+impl Done {
+    fn new(id: &str, effect: Effect) -> Self {
+        let (namespace, name) = match id.split_once('/') {
+            Some((namespace, name)) => (Some(namespace.to_owned()), name),
+            None => (None, id),
+        };
+        Self {
+            name: name.to_owned(),
+            namespace,
+            effect: word(effect),
+        }
+    }
 }
 
 const fn word(effect: Effect) -> &'static str {
@@ -34,19 +50,26 @@ const fn word(effect: Effect) -> &'static str {
     }
 }
 
+/// Says what was written; where somebody holds it, that it does not last.
 fn say(format: args::Format, written: Written) -> Result<(), Failure> {
+    for (id, holder) in &written.held {
+        note(&format!(
+            "{id} is held by {holder}, which will put it back as it was; change it there"
+        ));
+    }
+    say_targets(format, written)
+}
+
+/// The same of targets, which no holder puts back.
+fn say_targets(format: args::Format, written: Written) -> Result<(), Failure> {
     say_flushed(written.flushed);
-    let done: Vec<Done> = written
-        .effects
-        .into_iter()
-        .map(|(name, effect)| Done {
-            name,
-            effect: word(effect),
-        })
+    let effects = || written.effects.iter().map(|(id, effect)| (id, *effect));
+    let done: Vec<Done> = effects()
+        .map(|(id, effect)| Done::new(id, effect))
         .collect();
     if !output::structured(format, &done)? {
-        for Done { name, effect } in done {
-            output::line(&format!("{name} {effect}"))?;
+        for (id, effect) in effects() {
+            output::line(&format!("{id} {}", word(effect)))?;
         }
     }
     Ok(())
@@ -71,7 +94,7 @@ fn read_with_notes(files: &[String], strict_compat: bool) -> Result<Vec<Experime
     };
     for document in read_all(files, reading)? {
         for text in &document.notes {
-            note(&format!("{}: {text}", document.experiment.name));
+            note(&format!("{}: {text}", document.experiment.id()));
         }
         experiments.push(document.experiment);
     }
@@ -87,14 +110,14 @@ pub fn read_all(files: &[String], reading: Reading) -> Result<Vec<Document>, Fai
         match read.and_then(|text| manifest::read(name_of(file), &text, reading)) {
             Ok(documents) => {
                 for document in documents {
-                    let name = &document.experiment.name;
-                    if all.iter().any(|other| other.experiment.name == *name) {
+                    let id = document.experiment.id();
+                    if all.iter().any(|other| other.experiment.id() == id) {
                         problems.push(Problem {
                             file: Some(name_of(file).into()),
                             line: None,
                             field: "name".into(),
                             invalid: Invalid::value(
-                                name,
+                                &id,
                                 "stands in another file too",
                                 "a name of its own for each experiment",
                             ),
@@ -231,8 +254,11 @@ pub fn change(change: args::Change) -> Result<(), Failure> {
 
 pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
     let list = flags::targets(&targets.targets).map_err(Failure::usage)?;
-    let place = open(&targets.place)?;
     let name = targets.name;
+    if let Some(written) = door::target(&targets.place, &name, &list, adds) {
+        return say_targets(targets.output.output, written?);
+    }
+    let place = open(&targets.place)?;
     let written = engine::inside(&place, async |session| {
         if adds {
             session.add_targets(&name, &list).await
@@ -240,7 +266,7 @@ pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
             session.remove_targets(&name, &list).await
         }
     })?;
-    say(targets.output.output, written)
+    say_targets(targets.output.output, written)
 }
 
 pub fn pause(names: args::Names, pause: bool) -> Result<(), Failure> {
@@ -273,8 +299,8 @@ struct HealedPlace {
 pub fn heal(heal: args::Heal) -> Result<(), Failure> {
     let mut all = Vec::new();
     let mut failures = Vec::new();
-    for wanted in everywhere(&heal.place, heal.all) {
-        let healed = Place::open(&wanted)
+    for (wanted, opened) in everywhere(&heal.place, heal.all) {
+        let healed = opened
             .map_err(engine::Error::from)
             .and_then(|place| engine::inside(&place, async |session| session.heal().await));
         match healed {
@@ -307,10 +333,15 @@ pub fn open(place: &args::Place) -> Result<Place, Failure> {
     Ok(Place::open(&place.wanted()).map_err(engine::Error::from)?)
 }
 
-/// The place asked for, or all named ones and the current one.
-pub fn everywhere(place: &args::Place, all: bool) -> Vec<Where> {
-    if !all {
-        return vec![place.wanted()];
+/// The place asked for, or all that can be found, each opened when it is its turn.
+pub fn everywhere(
+    place: &args::Place,
+    all: bool,
+) -> Box<dyn Iterator<Item = (Where, Result<Place, place::Error>)>> {
+    if all {
+        return Box::new(place::everywhere());
     }
-    place::everywhere()
+    let wanted = place.wanted();
+    let opened = Place::open(&wanted);
+    Box::new(std::iter::once((wanted, opened)))
 }

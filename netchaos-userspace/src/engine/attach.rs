@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Programs that have just been loaded with new maps.
-pub(super) type Fresh = bpf::Programs;
+pub(super) type Fresh = bpf::Loaded;
 
 pub(super) const NO_CLSACT: &str = "without it no program sees the packets";
 
@@ -26,8 +26,10 @@ impl Site {
             return Ok(());
         };
         for pair in self.pairs.values_mut().filter(|pair| pair.filter.is_none()) {
-            let mut back = bpf::program_by_id(id, bpf::BACK)?;
-            bpf::attach(&mut back, &pair.lower.name, Hook::Egress, bpf::HANDLE)?;
+            let name = &pair.lower.name;
+            bpf::with_program(id, |back| {
+                bpf::attach(back, name, Hook::Egress, bpf::HANDLE)
+            })?;
             let filters = netlink.filters(pair.lower.as_device()).await?;
             pair.filter = filters.into_iter().find(is_own_filter);
         }
@@ -40,17 +42,15 @@ impl Site {
         &mut self,
         netlink: &Netlink,
         desired: &Desired,
-        mut fresh: Option<Fresh>,
+        fresh: Option<Fresh>,
     ) -> Result<(), Error> {
-        if let Some(fresh) = &mut fresh {
+        if let Some(fresh) = fresh {
             for pair in self.pairs.values() {
                 let name = &pair.lower.name;
-                match &pair.filter {
-                    Some(filter) => {
-                        bpf::replace(fresh.back()?, name, Hook::Egress, filter.handle)?;
-                    }
-                    None => bpf::attach(fresh.back()?, name, Hook::Egress, bpf::HANDLE)?,
-                }
+                bpf::with_program(fresh.back, |back| match &pair.filter {
+                    Some(filter) => bpf::replace(back, name, Hook::Egress, filter.handle),
+                    None => bpf::attach(back, name, Hook::Egress, bpf::HANDLE),
+                })?;
             }
             for (hook, _) in hooks(desired).into_iter().filter(|(_, needed)| *needed) {
                 let seat = self.attach_to_device(netlink, fresh, hook).await?;
@@ -77,7 +77,7 @@ impl Site {
     async fn attach_to_device(
         &mut self,
         netlink: &Netlink,
-        fresh: &mut Fresh,
+        fresh: Fresh,
         hook: Hook,
     ) -> Result<Seat, Error> {
         let Some(device) = self.device.clone() else {
@@ -85,11 +85,13 @@ impl Site {
         };
         let name = &device.name;
         let program = match hook {
-            Hook::Egress => fresh.egress()?,
-            Hook::Ingress => fresh.ingress()?,
+            Hook::Egress => fresh.egress,
+            Hook::Ingress => fresh.ingress,
         };
         if let Some(Seat::Clsact(filter)) = self.seats.at(hook) {
-            bpf::replace(program, name, hook, filter.handle)?;
+            bpf::with_program(program, |program| {
+                bpf::replace(program, name, hook, filter.handle)
+            })?;
             return Ok(Seat::Clsact(filter.clone()));
         }
         if tcx::programs(device.index, hook)?.is_some() {
@@ -99,7 +101,7 @@ impl Site {
                 Ok(Some(old)) => tcx::replace(program, old, device.index, hook)?,
                 Ok(None) | Err(_) => tcx::attach(program, device.index, hook)?,
             }
-            return Ok(Seat::Tcx(bpf::id_of(program)?));
+            return Ok(Seat::Tcx(program));
         }
         if !has_clsact(netlink, device.as_device()).await? {
             // Remembered before it is made: a call that dies in between leaves nothing behind
@@ -113,7 +115,8 @@ impl Site {
                 self.remember_clsact(netlink, Clsact::Found).await?;
             }
         }
-        bpf::attach(program, name, hook, self.clsact.handle())?;
+        let handle = self.clsact.handle();
+        bpf::with_program(program, |program| bpf::attach(program, name, hook, handle))?;
         seats(netlink, device.as_device())
             .await?
             .at(hook)

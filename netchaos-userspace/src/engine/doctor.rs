@@ -319,7 +319,7 @@ impl Session<'_> {
                 Known::Open { laid, .. } => {
                     for laid in laid {
                         for missing in site.missing(laid) {
-                            remains.push(format!("{device}: {}: {missing}", laid.experiment.name));
+                            remains.push(format!("{device}: {}: {missing}", laid.experiment.id()));
                         }
                     }
                 }

@@ -6,19 +6,21 @@ use super::{
     Session,
     edit::Effect,
     error::Error,
+    identity::meant,
     observe::{Known, Observed, Site},
 };
 use crate::{
     experiment::{Experiment, Problems},
-    kernel::clock,
-    plan::{self, Laid, Room},
+    kernel::{clock, rights},
+    plan::{self, Held, Laid, Room},
 };
 
 /// A write in the making: what is there, and what each device shall hold.
 pub(super) struct Draft {
     pub(super) observed: Observed,
     pub(super) new: BTreeMap<u32, Vec<Laid>>,
-    now: u64,
+    /// CLOCK_BOOTTIME in nanoseconds.
+    pub(super) now: u64,
 }
 
 impl Session<'_> {
@@ -54,6 +56,9 @@ impl Session<'_> {
             let before = site.laid().to_vec();
             if site.is_settled() && laid == before {
                 continue;
+            }
+            if done.is_empty() {
+                has_the_right()?;
             }
             done.push((ifindex, before));
             match site.turn_into(&self.netlink, laid, at_once).await {
@@ -91,8 +96,9 @@ impl Session<'_> {
 }
 
 impl Draft {
-    pub(super) fn device_of(&self, name: &str) -> Option<u32> {
-        let holds = |laid: &&Laid| !laid.going && laid.experiment.name == name;
+    /// The device that the experiment of that id stays on.
+    pub(super) fn device_of(&self, id: &str) -> Option<u32> {
+        let holds = |laid: &&Laid| !laid.going && laid.experiment.id() == id;
         self.new
             .iter()
             .find(|(_, laid)| laid.iter().any(|laid| holds(&laid)))
@@ -106,30 +112,46 @@ impl Draft {
         link.map_or_else(String::new, |link| link.name.clone())
     }
 
-    /// Whether there is an experiment of that name whose end has passed.
-    pub(super) fn has_ended(&self, name: &str) -> bool {
+    /// The id of the experiment that somebody means, whether it stays or has ended.
+    pub(super) fn meant(&self, asked: &str) -> Result<String, Error> {
+        meant(self.new.values().flatten(), asked)
+    }
+
+    /// Whether there is an experiment of that id whose end has passed.
+    pub(super) fn has_ended(&self, id: &str) -> bool {
         let mut all = self.new.values().flatten();
-        self.device_of(name).is_none() && all.any(|laid| laid.experiment.name == name)
+        self.device_of(id).is_none() && all.any(|laid| laid.experiment.id() == id)
     }
 
-    /// The experiment of that name that stays.
-    pub(super) fn find(&mut self, name: &str) -> Result<&mut Laid, Error> {
-        if self.has_ended(name) {
-            return Err(Error::Refused(format!(
-                "{name} has ended; lay it again to have it back"
-            )));
-        }
-        let all = self.names_on(None)?;
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        self.new
-            .values_mut()
-            .flatten()
-            .find(|laid| !laid.going && laid.experiment.name == name)
-            .ok_or_else(|| Error::no_such_experiment(name, &all))
+    /// The experiment that somebody means, and that stays.
+    pub(super) fn find(&mut self, asked: &str) -> Result<&mut Laid, Error> {
+        let id = self.meant(asked)?;
+        let staying = self.staying(&id).map(|(_, laid)| laid);
+        staying
+            .ok_or_else(|| Error::Refused(format!("{id} has ended; lay it again to have it back")))
     }
 
-    /// Names of the experiments on a device, of all devices where none is given.
-    pub(super) fn names_on(&self, device: Option<&str>) -> Result<Vec<String>, Error> {
+    /// The experiment of that id that stays, and its device.
+    pub(super) fn staying(&mut self, id: &str) -> Option<(u32, &mut Laid)> {
+        let is_it = |laid: &&mut Laid| !laid.going && laid.experiment.id() == id;
+        let mut all = self.new.iter_mut();
+        all.find_map(|(ifindex, laid)| Some((*ifindex, laid.iter_mut().find(is_it)?)))
+    }
+
+    /// Those whom somebody holds of the experiments that were there and are not as they were.
+    pub(super) fn holders_of(&self, effects: &[(String, Effect)]) -> Vec<(String, String)> {
+        let is_changed = |effect| matches!(effect, Effect::Changed | Effect::Removed);
+        let changed = effects.iter().filter(|(_, effect)| is_changed(*effect));
+        let held = changed.filter_map(|(id, _)| {
+            let mut all = self.new.values().flatten();
+            let laid = all.find(|laid| laid.experiment.id() == *id)?;
+            Some((id.clone(), laid.held.as_ref()?.holder.clone()))
+        });
+        held.collect()
+    }
+
+    /// Ids of the experiments on a device, of all devices where none is given.
+    pub(super) fn ids_on(&self, device: Option<&str>) -> Result<Vec<String>, Error> {
         let link = |name: &str| {
             let link = self.observed.links.iter().find(|link| link.name == name);
             link.map(|link| link.index)
@@ -142,10 +164,10 @@ impl Draft {
             .iter()
             .filter(|(ifindex, _)| on_device(ifindex))
             .flat_map(|(_, laid)| laid);
-        Ok(laid.map(|laid| laid.experiment.name.clone()).collect())
+        Ok(laid.map(|laid| laid.experiment.id()).collect())
     }
 
-    /// Adds an experiment to what a device shall hold, or changes the one of its name.
+    /// Adds an experiment to what a device shall hold, or changes the one of its id.
     pub(super) fn place(
         &mut self,
         experiment: &Experiment,
@@ -153,32 +175,26 @@ impl Draft {
         addresses: BTreeMap<String, Vec<IpAddr>>,
         may_change: bool,
     ) -> Result<Effect, Error> {
-        let name = &experiment.name;
+        let id = &experiment.id();
         let end = |now: u64| {
             experiment
                 .duration
                 .map(|duration| now.saturating_add(duration.as_nanos() as u64))
         };
-        if let Some(other) = self.device_of(name) {
+        if let Some(other) = self.device_of(id) {
             if !may_change {
                 return Err(Error::Refused(format!(
-                    "{name} is there already; `netchaos change`, `netchaos target` or `netchaos \
-                     apply` change it, `netchaos remove {name}` takes it away"
+                    "{id} is there already; `netchaos change`, `netchaos target` or `netchaos \
+                     apply` change it, `netchaos remove {id}` takes it away"
                 )));
             }
             if other != ifindex {
                 return Err(Error::Refused(format!(
-                    "{name} is on another device; `netchaos remove {name}` first"
+                    "{id} is on another device; `netchaos remove {id}` first"
                 )));
             }
             let now = self.now;
-            let before = self.find(name)?.clone();
-            if before.experiment.namespace != experiment.namespace {
-                return Err(Error::Refused(format!(
-                    "{name} is there already, of another Kubernetes namespace; experiments of a \
-                     place need names of their own"
-                )));
-            }
+            let before = self.find(id)?.clone();
             let mut after = before.clone();
             if before.experiment.duration != experiment.duration {
                 after.ends = end(now);
@@ -187,15 +203,28 @@ impl Draft {
             after.addresses = addresses;
             return self.settle(ifindex, &before, after);
         }
-        self.fits_device(ifindex, experiment)?;
-        let end = end(self.now);
+        let ends = end(self.now);
+        self.add(ifindex, experiment.clone(), addresses, ends, None)
+    }
+
+    /// Adds an experiment that is not there.
+    pub(super) fn add(
+        &mut self,
+        ifindex: u32,
+        experiment: Experiment,
+        addresses: BTreeMap<String, Vec<IpAddr>>,
+        ends: Option<u64>,
+        held: Option<Held>,
+    ) -> Result<Effect, Error> {
+        self.fits_device(ifindex, &experiment)?;
         let laid = self.new.entry(ifindex).or_default();
-        let room = room(laid, experiment)?;
+        let room = room(laid, &experiment)?;
         laid.push(Laid {
             created: clock::unix_nanoseconds(),
-            ends: end,
+            ends,
             addresses,
-            ..Laid::new(experiment.clone(), room)
+            held,
+            ..Laid::new(experiment, room)
         });
         Ok(Effect::Created)
     }
@@ -245,12 +274,24 @@ impl Draft {
     }
 }
 
+/// Asked before anything is changed: without the right to do a thing it cannot be undone either.
+fn has_the_right() -> Result<(), Error> {
+    let missing = rights::missing();
+    if !missing.is_empty() {
+        return Err(Error::Rights(missing));
+    }
+    if rights::is_in_user_namespace() {
+        return Err(Error::UserNamespace);
+    }
+    Ok(())
+}
+
 fn room(laid: &[Laid], experiment: &Experiment) -> Result<Room, Error> {
     plan::room(laid, experiment).ok_or_else(|| {
         Error::Refused(format!(
             "{} does not fit: {} experiments is what a device can have, and one that is being \
              changed needs a place beside its old one",
-            experiment.name,
+            experiment.id(),
             netchaos_common::abi::SLOTS
         ))
     })

@@ -1,19 +1,18 @@
 //! What a caller can ask to be written, each turned into "this is what each device shall hold".
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Session, draft::Draft, error::Error};
+use serde::{Deserialize, Serialize};
+
+use super::{Session, draft::Draft, error::Error, targets::names_in};
 use crate::{
-    experiment::{Experiment, Fault, Peer, Problems, Target, Targets},
-    names,
+    experiment::{Experiment, Fault, Problems},
     plan::Laid,
 };
 
 /// What became of an experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Effect {
     Created,
     Changed,
@@ -23,12 +22,14 @@ pub enum Effect {
 }
 
 /// What a call has written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// What became of each experiment.
+    /// What became of each experiment, by its id.
     pub effects: Vec<(String, Effect)>,
     /// Packets that waited in queues and went down with them.
     pub flushed: u32,
+    /// Those of them that somebody holds and will put back, by id, and who.
+    pub held: Vec<(String, String)>,
 }
 
 /// Experiments to be laid.
@@ -59,8 +60,7 @@ impl Session<'_> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
         let effects = self.place_all(&mut draft, &laying, &addresses).await?;
-        let flushed = self.carry_out(draft, false).await?;
-        Ok(Written { effects, flushed })
+        self.write(draft, effects, false).await
     }
 
     /// What [`Session::lay`] would make the devices hold. Changes nothing, and waits for nobody.
@@ -100,83 +100,6 @@ impl Session<'_> {
         Ok((written, notes))
     }
 
-    /// Aims an experiment at more peers. They count from the next packet on.
-    ///
-    /// # Errors
-    /// As [`Session::change`], and where a name has no address.
-    pub async fn add_targets(&self, name: &str, targets: &[Target]) -> Result<Written, Error> {
-        let addresses = self.addresses(targets.iter()).await?;
-        self.edit(name, |laid| {
-            let list = target_list(laid)?;
-            let known: BTreeSet<Target> = list.iter().cloned().collect();
-            let mut new: Vec<&Target> = targets.iter().filter(|new| !known.contains(new)).collect();
-            let mut seen = BTreeSet::new();
-            new.retain(|target| seen.insert(*target));
-            list.extend(new.into_iter().cloned());
-            for (name, found) in addresses {
-                add_known(laid, name, found);
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Aims an experiment at further addresses of a name among its targets.
-    ///
-    /// # Errors
-    /// As [`Session::change`].
-    pub(super) async fn add_addresses(
-        &self,
-        experiment: &str,
-        name: &str,
-        addresses: &[IpAddr],
-    ) -> Result<Effect, Error> {
-        let edited = self.edit(experiment, |laid| {
-            if names_in(&laid.experiment).any(|used| used == name) {
-                add_known(laid, name.to_owned(), addresses.to_vec());
-            }
-            Ok(())
-        });
-        match edited.await {
-            // It has ended, or somebody has taken it away.
-            Err(Error::Refused(_)) => Ok(Effect::Unchanged),
-            other => Ok(other?.effects[0].1),
-        }
-    }
-
-    /// Takes peers away from an experiment.
-    ///
-    /// # Errors
-    /// As [`Session::change`]; where it is not aimed at one of them, or at nothing else.
-    pub async fn remove_targets(&self, name: &str, targets: &[Target]) -> Result<Written, Error> {
-        self.edit(name, |laid| {
-            let list = target_list(laid)?;
-            let known: BTreeSet<&Target> = list.iter().collect();
-            let unknown: Vec<String> = targets
-                .iter()
-                .filter(|target| !known.contains(target))
-                .map(ToString::to_string)
-                .collect();
-            if !unknown.is_empty() {
-                return Err(Error::Refused(format!(
-                    "{name} is not aimed at {}; `netchaos target list {name}` shows its targets",
-                    unknown.join(", ")
-                )));
-            }
-            let gone: BTreeSet<&Target> = targets.iter().collect();
-            list.retain(|target| !gone.contains(target));
-            if list.is_empty() {
-                return Err(Error::Refused(format!(
-                    "{name} would have no target left; `netchaos pause {name}` or \
-                     `netchaos remove {name}` says what is meant"
-                )));
-            }
-            drop_unused_addresses(laid);
-            Ok(())
-        })
-        .await
-    }
-
     /// Stops experiments from steering, or lets them steer again; what they are stays.
     ///
     /// # Errors
@@ -187,16 +110,16 @@ impl Session<'_> {
         let mut effects = Vec::new();
         for name in names {
             let laid = draft.find(name)?;
+            let id = laid.experiment.id();
             let effect = if laid.experiment.paused == pause {
                 Effect::Unchanged
             } else {
                 Effect::Changed
             };
             laid.experiment.paused = pause;
-            effects.push((name.clone(), effect));
+            effects.push((id, effect));
         }
-        let flushed = self.carry_out(draft, false).await?;
-        Ok(Written { effects, flushed })
+        self.write(draft, effects, false).await
     }
 
     /// Takes experiments away, all of the place where no names are given. `at_once` does not wait
@@ -212,25 +135,39 @@ impl Session<'_> {
     ) -> Result<Written, Error> {
         let _lock = self.lock()?;
         let mut draft = self.draft().await?;
-        let wanted = match names {
-            Some(names) => names.to_vec(),
-            None => draft.names_on(device)?,
+        let wanted: Vec<String> = match names {
+            Some(names) => {
+                let ids = names.iter().map(|name| draft.meant(name));
+                ids.collect::<Result<_, _>>()?
+            }
+            None => draft.ids_on(device)?,
         };
-        for name in &wanted {
+        for id in &wanted {
             // One that has ended goes anyway.
-            if !draft.has_ended(name) {
-                draft.find(name)?.going = true;
+            if !draft.has_ended(id) {
+                draft.find(id)?.going = true;
             }
         }
+        let effects = wanted.into_iter().map(|id| (id, Effect::Removed));
+        self.write(draft, effects.collect(), at_once).await
+    }
+
+    async fn write(
+        &self,
+        draft: Draft,
+        effects: Vec<(String, Effect)>,
+        at_once: bool,
+    ) -> Result<Written, Error> {
+        let held = draft.holders_of(&effects);
         let flushed = self.carry_out(draft, at_once).await?;
-        let effects = wanted.into_iter().map(|name| (name, Effect::Removed));
         Ok(Written {
-            effects: effects.collect(),
+            effects,
             flushed,
+            held,
         })
     }
 
-    async fn edit(
+    pub(super) async fn edit(
         &self,
         name: &str,
         edit: impl FnOnce(&mut Laid) -> Result<(), Error>,
@@ -240,13 +177,10 @@ impl Session<'_> {
         let before = draft.find(name)?.clone();
         let mut after = before.clone();
         edit(&mut after)?;
-        let device = draft.device_of(name).unwrap_or_default();
+        let id = before.experiment.id();
+        let device = draft.device_of(&id).unwrap_or_default();
         let effect = draft.settle(device, &before, after)?;
-        let flushed = self.carry_out(draft, false).await?;
-        Ok(Written {
-            effects: vec![(name.to_owned(), effect)],
-            flushed,
-        })
+        self.write(draft, vec![(id, effect)], false).await
     }
 
     async fn place_all(
@@ -258,88 +192,27 @@ impl Session<'_> {
         let mut effects = Vec::new();
         for experiment in &laying.experiments {
             let asked = laying.device.as_deref().or(experiment.device.as_deref());
-            let device = match draft.device_of(&experiment.name) {
-                // It stays where it is, whatever the default device has become.
-                Some(ifindex) if asked.is_none() => ifindex,
-                _ => self.device(&draft.observed.links, asked).await?.index,
-            };
+            let id = experiment.id();
+            let device = self.device_for(draft, &id, asked).await?;
             let mut addresses = addresses.clone();
             addresses.retain(|name, _| names_in(experiment).any(|used| used == name));
             let effect = draft.place(experiment, device, addresses, laying.may_change)?;
-            effects.push((experiment.name.clone(), effect));
+            effects.push((id, effect));
         }
         Ok(effects)
     }
 
-    async fn addresses_of(
+    /// The device that an experiment goes on.
+    pub(super) async fn device_for(
         &self,
-        experiments: &[Experiment],
-    ) -> Result<BTreeMap<String, Vec<IpAddr>>, Error> {
-        let targets = experiments.iter().flat_map(|experiment| {
-            let list = match &experiment.targets {
-                Targets::List(list) => list.as_slice(),
-                Targets::AllTraffic => &[],
-            };
-            list.iter().chain(&experiment.except)
-        });
-        self.addresses(targets).await
-    }
-
-    /// The addresses of all names among the targets, as the place sees them.
-    async fn addresses(
-        &self,
-        targets: impl Iterator<Item = &Target>,
-    ) -> Result<BTreeMap<String, Vec<IpAddr>>, Error> {
-        let names: BTreeSet<&str> = targets.filter_map(name_of).collect();
-        if names.is_empty() {
-            return Ok(BTreeMap::new());
+        draft: &Draft,
+        id: &str,
+        asked: Option<&str>,
+    ) -> Result<u32, Error> {
+        match draft.device_of(id) {
+            // It stays where it is, whatever the default device has become.
+            Some(ifindex) if asked.is_none() => Ok(ifindex),
+            _ => Ok(self.device(&draft.observed.links, asked).await?.index),
         }
-        let view = self.place.view()?;
-        let resolved = names::resolve_all(&view, names)
-            .await
-            .map_err(Error::Names)?;
-        let addresses = resolved
-            .into_iter()
-            .map(|(name, found)| (name, found.addresses));
-        Ok(addresses.collect())
     }
-}
-
-fn target_list(laid: &mut Laid) -> Result<&mut Vec<Target>, Error> {
-    let name = &laid.experiment.name;
-    match &mut laid.experiment.targets {
-        Targets::List(list) => Ok(list),
-        Targets::AllTraffic => Err(Error::Refused(format!(
-            "{name} is aimed at all traffic and has no list of targets"
-        ))),
-    }
-}
-
-/// What a name has stood for stays, since connections to it live on.
-fn add_known(laid: &mut Laid, name: String, addresses: Vec<IpAddr>) {
-    let kept = laid.addresses.entry(name).or_default();
-    kept.extend(addresses);
-    kept.sort_unstable();
-    kept.dedup();
-}
-
-fn name_of(target: &Target) -> Option<&str> {
-    match &target.peer {
-        Peer::Name(name) => Some(name.as_str()),
-        Peer::Prefix(_) => None,
-    }
-}
-
-pub(super) fn names_in(experiment: &Experiment) -> impl Iterator<Item = &str> {
-    let list = match &experiment.targets {
-        Targets::List(list) => list.as_slice(),
-        Targets::AllTraffic => &[],
-    };
-    list.iter().chain(&experiment.except).filter_map(name_of)
-}
-
-fn drop_unused_addresses(laid: &mut Laid) {
-    let used: BTreeSet<&str> = names_in(&laid.experiment).collect();
-    laid.addresses
-        .retain(|name, _| used.contains(name.as_str()));
 }

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use crate::{
     experiment::Problems,
-    kernel::{bpf, netlink, netns},
+    kernel::{bpf, netlink, netns, rights::Capability},
     names, place,
     plan::tables::TooManyKeys,
 };
@@ -33,11 +33,21 @@ pub enum Error {
     #[error(transparent)]
     Bpf(#[from] bpf::Error),
     /// Faults lie there whose maps cannot be opened.
-    #[error("cannot read the faults on {device}; listing and changing them takes CAP_SYS_ADMIN")]
+    #[error(
+        "cannot read the faults on {device}; listing and changing them takes CAP_SYS_ADMIN, by \
+         which programs and maps are opened; `netchaos heal` takes them away"
+    )]
     Closed {
         device: String,
         source: Arc<bpf::Error>,
     },
+    #[error("{}", words_for(.0))]
+    Rights(Vec<Capability>),
+    #[error(
+        "in a user namespace other than the host's no BPF program can be loaded, whatever the \
+         capabilities"
+    )]
+    UserNamespace,
     /// A module that the kernel does not have.
     #[error("the running kernel has no {module}: {lost}. {help}")]
     Lacks {
@@ -63,6 +73,16 @@ pub enum Error {
 fn each(errors: &[names::Error]) -> String {
     let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
     lines.join("\n")
+}
+
+fn words_for(missing: &[Capability]) -> String {
+    let each = missing.iter().map(|capability| {
+        let Capability { name, purpose, .. } = capability;
+        format!("{name} ({purpose})")
+    });
+    let each: Vec<_> = each.collect();
+    let verb = if each.len() == 1 { "is" } else { "are" };
+    format!("{} {verb} missing; nothing was changed", each.join(", "))
 }
 
 /// What a caller needs to know first; the codes are the command line's.
@@ -105,13 +125,14 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         let is_about_rights = match self {
             Self::Partly { .. } => return Outcome::Partly,
-            Self::Lacks { .. } => return Outcome::Lacking,
+            Self::Lacks { .. } | Self::Rights(_) | Self::UserNamespace => {
+                return Outcome::Lacking;
+            }
             Self::Netlink(error) => error.is_about_rights(),
             Self::Bpf(error) => error.is_about_rights(),
             Self::Closed { source, .. } => source.is_about_rights(),
-            Self::Namespace(error) | Self::Place(place::Error::Namespace(error)) => {
-                error.is_about_rights()
-            }
+            Self::Namespace(error) => error.is_about_rights(),
+            Self::Place(error) => error.is_about_rights(),
             _ => false,
         };
         if is_about_rights {

@@ -17,6 +17,8 @@ mod edit;
 mod error;
 mod follow;
 mod heal;
+mod hold;
+mod identity;
 mod journal;
 mod observe;
 mod ours;
@@ -26,6 +28,7 @@ mod run;
 mod site;
 mod stop;
 pub mod tables;
+mod targets;
 
 use std::time::Duration;
 
@@ -42,6 +45,7 @@ pub use self::{
     edit::{Effect, Laying, Planned, Written},
     error::{Error, Outcome},
     heal::Healed,
+    hold::{Holding, Until},
     report::{Hits, Listed, QueueReport, Shown, Standing},
 };
 

@@ -124,6 +124,8 @@ impl Observed {
                 Err(error) => site.state = Known::Closed(Arc::new(error)),
             }
         }
+        let sites = observed.sites.iter();
+        bpf::keep_only(&sites.flat_map(Site::programs).collect::<Vec<_>>());
         Ok(observed)
     }
 
@@ -177,12 +179,17 @@ impl Site {
         }
     }
 
-    fn has_one_set_of_maps(&self) -> Result<bool, bpf::Error> {
+    /// Ids of its programs.
+    fn programs(&self) -> impl Iterator<Item = u32> {
         let filters = self.pairs.values().filter_map(|pair| pair.filter.as_ref());
         let behind = filters.filter_map(|filter| Some(filter.program.as_ref()?.1));
         let seats = [&self.seats.egress, &self.seats.ingress];
         let on_device = seats.into_iter().flatten().filter_map(Seat::program);
-        let mut programs = behind.chain(on_device);
+        behind.chain(on_device)
+    }
+
+    fn has_one_set_of_maps(&self) -> Result<bool, bpf::Error> {
+        let mut programs = self.programs();
         let Some(first) = programs.next() else {
             return Ok(true);
         };

@@ -7,11 +7,12 @@ use std::{
 };
 
 use netchaos_common::abi::Counter;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Planned, Session,
     error::Error,
+    identity::meant,
     observe::{Filled, Known, Observed, Site},
 };
 use crate::{
@@ -22,19 +23,28 @@ use crate::{
 };
 
 /// An experiment as it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listed {
     pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     pub device: String,
     pub state: Standing,
     /// What was taken away from under it, where its state is `lost`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// Seconds since 1970, UTC.
     pub created: f64,
-    /// Seconds until it ends; none where it lasts until it is removed.
+    /// Seconds until it ends; none where it lasts until it is removed, or as long as a lease is
+    /// renewed.
     pub ends_in: Option<f64>,
+    /// Who answers for it; none where it was laid by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
+    /// Seconds until it ends unless its holder renews the lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_ends_in: Option<f64>,
     /// Both directions together: packets, a GSO packet counting once, and their bytes.
     pub packets: u64,
     pub bytes: u64,
@@ -49,12 +59,12 @@ pub struct Listed {
     pub from: Option<Hits>,
     pub spec: Experiment,
     /// What the names among the targets stand for.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// The packets of one direction that an experiment has matched so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hits {
     /// A GSO packet counting once.
@@ -92,7 +102,7 @@ impl Listed {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     Active,
@@ -184,7 +194,8 @@ impl Session<'_> {
     pub async fn planned(&self, name: &str) -> Result<Planned, Error> {
         let mut draft = self.draft().await?;
         let laid = draft.find(name)?.clone();
-        let ifindex = draft.device_of(name).unwrap_or_default();
+        let id = laid.experiment.id();
+        let ifindex = draft.device_of(&id).unwrap_or_default();
         Ok(Planned {
             device: draft.name_of(ifindex),
             ifindex,
@@ -195,20 +206,18 @@ impl Session<'_> {
     /// One experiment with what the kernel holds for it.
     ///
     /// # Errors
-    /// As [`Session::list`], and where there is none of that name.
+    /// As [`Session::list`], and where there is none of that name or id, or several.
     pub async fn show(&self, name: &str) -> Result<Shown, Error> {
         let (_lock, observed, now) = self.look().await?;
-        let mut names = Vec::new();
+        let mut all = Vec::new();
         for site in &observed.sites {
             site.is_understood()?;
-            for laid in site.told() {
-                if laid.experiment.name == name {
-                    return site.shown(laid, now);
-                }
-                names.push(laid.experiment.name.as_str());
-            }
+            all.extend(site.told().map(|laid| (site, laid)));
         }
-        Err(Error::no_such_experiment(name, &names))
+        let id = meant(all.iter().map(|(_, laid)| *laid), name)?;
+        let found = all.into_iter().find(|(_, laid)| laid.experiment.id() == id);
+        let (site, laid) = found.ok_or_else(|| Error::no_such_experiment(&id, &[]))?;
+        site.shown(laid, now)
     }
 }
 
@@ -234,6 +243,9 @@ impl Site {
         };
         let (to, from) = (hits(Direction::From, false)?, hits(Direction::To, true)?);
         let both = || [&to, &from].into_iter().flatten();
+        let left = laid.ends.map(|end| seconds(end.saturating_sub(now)));
+        let held = laid.held.as_ref();
+        let is_lease = held.is_some_and(|held| held.lease.is_some());
         Ok(Listed {
             packets: both().map(|hits| hits.packets).sum(),
             bytes: both().map(|hits| hits.bytes).sum(),
@@ -244,11 +256,14 @@ impl Site {
                 .filter_map(|hits| hits.last_packet_ago)
                 .reduce(f64::min),
             name: laid.experiment.name.clone(),
+            namespace: laid.experiment.namespace.clone(),
             device: self.device_name(),
             state: self.standing(laid, now, &missing),
             missing,
             created: seconds(laid.created),
-            ends_in: laid.ends.map(|end| seconds(end.saturating_sub(now))),
+            ends_in: left.filter(|_| !is_lease),
+            held_by: held.map(|held| held.holder.clone()),
+            lease_ends_in: left.filter(|_| is_lease),
             to,
             from,
             spec: laid.experiment.clone(),

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Effect, Laying, Session, Written, edit::names_in, error::Error, stop::Stop};
+use super::{Effect, Laying, Session, Written, error::Error, stop::Stop, targets::names_in};
 use crate::{kernel::netns, names, plan::Laid};
 
 /// Name servers are not asked more often than this, however short a record's time to live is.
@@ -44,7 +44,7 @@ impl Session<'_> {
         for experiment in &experiments {
             for name in names_in(experiment) {
                 let users = watched.users.entry(name.to_owned()).or_default();
-                users.push(experiment.name.clone());
+                users.push(experiment.id());
             }
         }
         tokio::select! {
@@ -71,20 +71,16 @@ impl Session<'_> {
         self.remove_those(&made).await
     }
 
-    /// The experiments of these names as they are now.
+    /// The experiments of these ids as they are now.
     async fn made(&self, effects: &[(String, Effect)]) -> Result<Vec<Laid>, Error> {
         let draft = self.draft().await?;
         let mut all: Vec<Laid> = draft.new.into_values().flatten().collect();
-        let is_named = |laid: &Laid| {
-            effects
-                .iter()
-                .any(|(name, _)| *name == laid.experiment.name)
-        };
-        all.retain(|laid| !laid.going && is_named(laid));
+        let ids: BTreeSet<&str> = effects.iter().map(|(id, _)| id.as_str()).collect();
+        all.retain(|laid| !laid.going && ids.contains(laid.experiment.id().as_str()));
         Ok(all)
     }
 
-    /// Takes away what is left of these, and nothing that somebody else has made under their names.
+    /// Takes away what is left of these, and nothing that somebody else has made under their ids.
     async fn remove_those(&self, made: &[Laid]) -> Result<u32, Error> {
         let mut draft = self.draft().await?;
         for laid in draft.new.values_mut().flatten() {
@@ -164,7 +160,7 @@ impl Session<'_> {
     }
 }
 
-/// Names and the experiments that are aimed at them.
+/// Names and the ids of the experiments that are aimed at them.
 #[derive(Default)]
 struct Watched {
     users: BTreeMap<String, Vec<String>>,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     kernel::{
-        bpf::{Capacity, Classifier, Entry as _, Maps},
+        bpf::{self, Capacity, Classifier, Entry as _, Maps},
         netlink::{Hook, Netlink},
     },
     plan::{self, Band, CLEAN, Desired, Laid, Tables, chain},
@@ -180,7 +180,7 @@ impl Site {
             laid: Vec::new(),
             dirty: false,
         };
-        Ok(Some(programs))
+        Ok(Some(bpf::keep(programs)?))
     }
 
     /// Whether the programs that use the maps are within reach, wherever one is needed.

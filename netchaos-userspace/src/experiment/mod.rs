@@ -13,7 +13,7 @@ pub use self::{
         Bandwidth, Chance, Delay, Distribution, Fault, GilbertElliott, JitterOrder, Loss, Reorder,
     },
     name::{check_device, check_name},
-    networkchaos::{Expression, Mode, Operator, Pods, Selection, Selector},
+    networkchaos::{Expression, Mode, NOT_USED, Operator, Pods, Selection, Selector},
     problem::{Invalid, Problem, Problems},
     rule::{Ports, Protocol, Rule, Vital},
     target::{HostName, Peer, Target},
@@ -59,7 +59,8 @@ mod yaml;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "native::Form", into = "native::Form")]
 pub struct Experiment {
-    /// Unique in a place. See [`check_name`] for what is allowed.
+    /// Unique in a place together with the namespace, see [`Experiment::id`]. [`check_name`] says
+    /// what is allowed.
     pub name: String,
     /// The Kubernetes namespace of a `NetworkChaos`; mostly none for flags and native YAML.
     pub namespace: Option<String>,
@@ -105,6 +106,15 @@ pub enum Targets {
 }
 
 impl Experiment {
+    /// What it is known by in a place: `namespace/name`, or the name alone where it has no
+    /// namespace.
+    pub fn id(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
     /// Everything that is wrong with an experiment put together from flags; the fields of the
     /// problems are the flags. Manifests are checked while they are read, with their lines.
     pub fn check(&self) -> Vec<Problem> {

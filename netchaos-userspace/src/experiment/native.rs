@@ -140,13 +140,15 @@ pub(super) fn read(fields: &Fields, strict_compat: bool) -> Option<Document> {
         .require("name", "a name such as slow-db")
         .and_then(|field| {
             let name = parsed(&field, |text| check_name(text).map(|()| text.to_owned()))?;
-            field.claim_name(&name);
-            Some(name)
+            Some((field, name))
         });
     let owned = |check: fn(&str) -> Result<(), Invalid>| {
         move |field: Field| parsed(&field, |text| check(text).map(|()| text.to_owned()))
     };
     let namespace = fields.get("namespace").and_then(owned(check_namespace));
+    if let Some((field, name)) = &name {
+        field.claim_name(name, namespace.as_deref());
+    }
     let device = fields.get("device").and_then(owned(check_device));
     let direction = fields
         .get("direction")
@@ -167,7 +169,7 @@ pub(super) fn read(fields: &Fields, strict_compat: bool) -> Option<Document> {
     fields.finish();
     let fault = fault?;
     let experiment = Experiment {
-        name: name?,
+        name: name?.1,
         namespace,
         device,
         direction: direction?,

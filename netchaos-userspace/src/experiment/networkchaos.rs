@@ -14,7 +14,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use self::selection::{Expression, Mode, Operator, Pods, Selection, Selector};
+pub use self::selection::{Expression, Mode, NOT_USED, Operator, Pods, Selection, Selector};
 use self::{
     faults::{Action, Faults},
     metadata::Metadata,
@@ -117,7 +117,7 @@ impl Spec {
         let duration = spec.get("duration").and_then(|field| read_duration(&field));
         refuse_remote_cluster(spec);
         spec.finish();
-        let mut notes = vec![selection::NOTE.to_owned()];
+        let mut notes = vec![NOT_USED.to_owned()];
         if target_device.is_some() && target.is_none() {
             notes
                 .push("targetDevice is the device of target's pods, and there is no target".into());

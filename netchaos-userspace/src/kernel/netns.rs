@@ -21,7 +21,7 @@ const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot open the network namespace {}", path.display())]
+    #[error("cannot open the network namespace {}{}", path.display(), rights(source))]
     Open { path: PathBuf, source: io::Error },
     #[error("{} is not a network namespace", path.display())]
     NotANamespace { path: PathBuf },
@@ -51,6 +51,15 @@ impl Error {
     }
 }
 
+/// What the kernel asks of whoever opens a process' namespace (`PTRACE_MODE_READ_FSCREDS`, ptrace(2)).
+fn rights(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        " (of another user's process that takes CAP_SYS_PTRACE)"
+    } else {
+        ""
+    }
+}
+
 fn holders(pids: &[u32]) -> String {
     if pids.is_empty() {
         return String::new();
@@ -75,11 +84,21 @@ impl Namespace {
     /// # Errors
     /// The file cannot be opened, or is something else.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        match File::open(path) {
+            Ok(file) => Self::of_file(file, path),
+            Err(source) => Err(Error::Open {
+                path: path.into(),
+                source,
+            }),
+        }
+    }
+
+    /// A namespace whose file is open. `path` is for messages.
+    pub(super) fn of_file(file: File, path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Open {
             path: path.into(),
             source,
         };
-        let file = File::open(path).map_err(failed)?;
         let kind = fstatfs(&file).map_err(|errno| failed(errno.into()))?;
         if kind.filesystem_type() != NSFS_MAGIC {
             return Err(Error::NotANamespace { path: path.into() });

@@ -39,18 +39,11 @@ pub async fn resolve_all(
     view: &View,
     names: impl IntoIterator<Item = &str>,
 ) -> Result<BTreeMap<String, Resolved>, Vec<Error>> {
-    let names: BTreeSet<&str> = names.into_iter().collect();
-    let answers: Vec<(&str, Result<Resolved, Error>)> = stream::iter(names)
-        .map(async |name| (name, resolve(view, name).await))
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-
     let mut resolved = BTreeMap::new();
     let mut errors = Vec::new();
-    for (name, answer) in answers {
+    for (name, answer) in resolve_each(view, names).await {
         match answer {
-            Ok(addresses) => drop(resolved.insert(name.to_owned(), addresses)),
+            Ok(addresses) => drop(resolved.insert(name, addresses)),
             Err(error) => errors.push(error),
         }
     }
@@ -59,6 +52,21 @@ pub async fn resolve_all(
     } else {
         Err(errors)
     }
+}
+
+/// Each name with its addresses or its own error.
+///
+/// As [`resolve`] says of the thread it must run on. A list with the same name twice asks once.
+pub async fn resolve_each(
+    view: &View,
+    names: impl IntoIterator<Item = &str>,
+) -> BTreeMap<String, Result<Resolved, Error>> {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    stream::iter(names)
+        .map(async |name| (name.to_owned(), resolve(view, name).await))
+        .buffered(AT_ONCE)
+        .collect()
+        .await
 }
 
 /// The addresses of one name: those of the hosts file where it has any, else those of the first

@@ -18,7 +18,7 @@ use hickory_resolver::{
     system_conf::parse_resolv_conf,
 };
 
-pub use self::lookup::{LONGEST, resolve, resolve_all};
+pub use self::lookup::{LONGEST, resolve, resolve_all, resolve_each};
 
 mod files;
 mod lookup;

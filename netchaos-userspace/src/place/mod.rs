@@ -1,14 +1,22 @@
 //! WHERE a fault is put: an open network namespace, the meaning of host names there, a device.
 
-use std::{fmt, path::Path};
+mod cgroup;
+mod device;
+mod error;
+mod everywhere;
+mod find;
+mod runtime;
 
+use std::{fmt, path::Path, str::FromStr};
+
+use self::{cgroup::Owner, runtime::Sandbox};
 use crate::{
-    kernel::{
-        netlink::Link,
-        netns::{self, Namespace},
-    },
-    names::{self, View},
+    door::{self, Answer, Ask},
+    kernel::{netns::Namespace, process::Process},
+    names::View,
 };
+
+pub use self::{device::choose_device, error::Error, everywhere::everywhere};
 
 /// Where iproute2 keeps named namespaces (ip-netns(8)).
 const NAMED: &str = "/run/netns";
@@ -23,6 +31,59 @@ pub enum Where {
     Netns(String),
     /// The namespace of a process.
     Pid(u32),
+    /// The namespace of a container.
+    Container {
+        /// Its id, 12 or more of its first digits, or its name.
+        name: String,
+        /// Also where that is the host's own namespace.
+        host_network: bool,
+    },
+    /// The namespace of a pod on this node.
+    Pod {
+        name: PodName,
+        /// Also where that is the host's own namespace.
+        host_network: bool,
+    },
+}
+
+/// How somebody names a pod: `NAMESPACE/NAME`, which takes a runtime to look up, or its uid, which
+/// the kernel knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodName {
+    Named { namespace: String, name: String },
+    Uid(String),
+}
+
+impl FromStr for PodName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((namespace, name))
+                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+            {
+                Ok(Self::Named {
+                    namespace: namespace.into(),
+                    name: name.into(),
+                })
+            }
+            None if cgroup::is_uid(text) => Ok(Self::Uid(text.into())),
+            _ => Err(
+                "a pod is NAMESPACE/NAME, such as default/web-0, or its uid, such as \
+                      d64f80ba-0ce3-4bd4-8f21-9a1f2b3c4d5e"
+                    .into(),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named { namespace, name } => write!(f, "{namespace}/{name}"),
+            Self::Uid(uid) => f.write_str(uid),
+        }
+    }
 }
 
 impl fmt::Display for Where {
@@ -31,81 +92,134 @@ impl fmt::Display for Where {
             Self::Here => f.write_str("here"),
             Self::Netns(name) => f.write_str(name),
             Self::Pid(pid) => write!(f, "pid {pid}"),
+            Self::Container { name, .. } => write!(f, "container {name}"),
+            Self::Pod { name, .. } => write!(f, "pod {name}"),
         }
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Namespace(#[from] netns::Error),
-    #[error("there is no network namespace {name:?}; {}", known(names))]
-    NoSuchName { name: String, names: Vec<String> },
-    #[error("there is no process {pid}")]
-    NoSuchProcess { pid: u32 },
-    #[error(transparent)]
-    Names(#[from] names::Error),
-    #[error("there is no device {name:?}; there is {}", devices.join(", "))]
-    NoSuchDevice { name: String, devices: Vec<String> },
-    #[error("{name:?} is a device of netchaos itself")]
-    OwnDevice { name: String },
-    #[error("which device? There is no default route{}", choice(devices))]
-    WhichDevice { devices: Vec<String> },
-}
-
-fn known(names: &[String]) -> String {
-    if names.is_empty() {
-        return format!("there is none under {NAMED}");
-    }
-    format!("there is {}", names.join(", "))
-}
-
-fn choice(devices: &[String]) -> String {
-    if devices.is_empty() {
-        return " and no device is up; name one with --device".into();
-    }
-    format!(
-        ", and these are up: {}; name one with --device",
-        devices.join(", ")
-    )
 }
 
 /// An open place.
 pub struct Place {
     pub namespace: Namespace,
-    wanted: Where,
+    files: Files,
+}
+
+/// Whose files say what host names mean there.
+enum Files {
+    /// Those that netchaos itself sees.
+    Own,
+    /// Those of a named namespace.
+    Named(String),
+    Process(u32),
+    /// Those of a process in it, which is looked for when they are read.
+    Owner(Owner, String),
 }
 
 impl Place {
     /// # Errors
-    /// There is no such namespace or process, or it cannot be opened.
+    /// There is no such namespace, process, container or pod, or it cannot be opened; the container
+    /// or pod is in the host's network and `host_network` does not allow that.
     pub fn open(wanted: &Where) -> Result<Self, Error> {
-        let namespace = match wanted {
-            Where::Here => Namespace::current()?,
-            Where::Netns(path) if path.contains('/') => Namespace::open(Path::new(path))?,
-            Where::Netns(name) => open_named(name)?,
-            Where::Pid(pid) => open_of_process(*pid)?,
-        };
-        Ok(Self {
-            namespace,
-            wanted: wanted.clone(),
-        })
+        match wanted {
+            Where::Here => Ok(Self::new(Namespace::current()?, Files::Own)),
+            Where::Netns(netns) => open_netns(netns),
+            Where::Pid(pid) => open_process(*pid),
+            Where::Container { name, host_network } => {
+                let owner = match find::container(name)? {
+                    Some(owner) => owner,
+                    None => Owner::Container(runtime::container(name)?),
+                };
+                Self::of_owner(owner, wanted.to_string(), *host_network)
+            }
+            Where::Pod {
+                name: PodName::Uid(uid),
+                host_network,
+            } => Self::of_pod(uid, *host_network),
+            Where::Pod {
+                name: PodName::Named { namespace, name },
+                host_network,
+            } => match runtime::sandbox(namespace, name) {
+                Ok(sandbox) => open_sandbox(sandbox, wanted, *host_network),
+                // An agent may know it, without a runtime that can be asked.
+                Err(error) => match door::ask(&format!("{namespace}/{name}"), Ask::Uid) {
+                    Some(Answer::Uid(uid)) => Self::of_pod(&uid, *host_network),
+                    _ => Err(error),
+                },
+            },
+        }
+    }
+
+    /// The pod with this uid, by the kernel alone: its process that started first is its sandbox's.
+    /// A sandbox that is made anew is another place.
+    ///
+    /// # Errors
+    /// No process of it is on this node; its namespace cannot be opened, or is the host's and
+    /// `host_network` does not allow that.
+    pub fn of_pod(uid: &str, host_network: bool) -> Result<Self, Error> {
+        let what = format!("pod {uid}");
+        Self::of_owner(Owner::Pod(uid.into()), what, host_network)
+    }
+
+    fn of_owner(owner: Owner, what: String, host_network: bool) -> Result<Self, Error> {
+        match find::namespace(&owner, &what, host_network)? {
+            Some(namespace) => Ok(Self::new(namespace, Files::Owner(owner, what))),
+            None => Err(Error::NoProcess { what }),
+        }
+    }
+
+    fn new(namespace: Namespace, files: Files) -> Self {
+        Self { namespace, files }
     }
 
     /// What host names mean there.
     ///
     /// # Errors
-    /// resolv.conf or hosts cannot be used.
+    /// resolv.conf or hosts cannot be used, or whose they are is not in the namespace any more.
     pub fn view(&self) -> Result<View, Error> {
-        Ok(match &self.wanted {
-            Where::Netns(netns) => match name_of(netns) {
-                Some(name) => View::of_named_namespace(name)?,
-                None => View::of_host()?,
-            },
-            Where::Pid(pid) => View::of_process(*pid)?,
-            Where::Here => View::of_host()?,
+        Ok(match &self.files {
+            Files::Own => View::of_host()?,
+            Files::Named(name) => View::of_named_namespace(name)?,
+            Files::Process(pid) => View::of_process(*pid)?,
+            Files::Owner(owner, what) => self.view_of(owner, what)?,
         })
     }
+
+    fn view_of(&self, owner: &Owner, what: &str) -> Result<View, Error> {
+        let moved = || Error::Moved { what: what.into() };
+        let inode = self.namespace.inode();
+        let process = find::with_files(owner, inode)?.ok_or_else(moved)?;
+        let view = View::of_process(process.pid());
+        // That was by its pid. It is still there, so it was the one that was read.
+        match process.network_inode() {
+            Ok(found) if found == inode => Ok(view?),
+            _ => Err(moved()),
+        }
+    }
+}
+
+fn open_sandbox(sandbox: Sandbox, wanted: &Where, host_network: bool) -> Result<Place, Error> {
+    let by_id = Owner::Container(sandbox.id);
+    let by_uid = Owner::Pod(sandbox.uid);
+    // Not by the uid where it can be: what is left of an older sandbox may be there still. CRI-O does
+    // without a process in the sandbox.
+    let has_process = find::first(&by_id)?.is_some();
+    let owner = if has_process { &by_id } else { &by_uid };
+    let mut place = Place::of_owner(owner.clone(), wanted.to_string(), host_network)?;
+    // Its containers, unless whoever made the pod did not put them below its uid.
+    if find::first(&by_uid)?.is_some() {
+        place.files = Files::Owner(by_uid, wanted.to_string());
+    }
+    Ok(place)
+}
+
+fn open_netns(netns: &str) -> Result<Place, Error> {
+    let namespace = if netns.contains('/') {
+        Namespace::open(Path::new(netns))?
+    } else {
+        open_named(netns)?
+    };
+    let files = name_of(netns).map_or(Files::Own, |name| Files::Named(name.into()));
+    Ok(Place::new(namespace, files))
 }
 
 /// The name of a named namespace, given by itself or as the path of its file.
@@ -128,24 +242,6 @@ fn open_named(name: &str) -> Result<Namespace, Error> {
     Ok(Namespace::open(&path)?)
 }
 
-fn open_of_process(pid: u32) -> Result<Namespace, Error> {
-    if !Path::new(&format!("/proc/{pid}")).exists() {
-        return Err(Error::NoSuchProcess { pid });
-    }
-    Ok(Namespace::open(Path::new(&format!("/proc/{pid}/ns/net")))?)
-}
-
-/// All named namespaces, and the current one where it is none of them.
-pub fn everywhere() -> Vec<Where> {
-    let inode = |wanted: &Where| Some(Place::open(wanted).ok()?.namespace.inode());
-    let mut places: Vec<Where> = named().into_iter().map(Where::Netns).collect();
-    let here = inode(&Where::Here);
-    if here.is_none() || places.iter().all(|place| inode(place) != here) {
-        places.insert(0, Where::Here);
-    }
-    places
-}
-
 /// Names of the named namespaces, sorted.
 fn named() -> Vec<String> {
     let entries = std::fs::read_dir(NAMED).into_iter().flatten().flatten();
@@ -156,118 +252,14 @@ fn named() -> Vec<String> {
     names
 }
 
-/// The device that faults go on: the one asked for, else that of the default route, else the only
-/// one that is up. `is_own` tells the devices that netchaos made.
-///
-/// # Errors
-/// There is no such device, or the choice is not clear; the devices are listed.
-pub fn choose_device<'a>(
-    links: &'a [Link],
-    default_routes: &[u32],
-    asked: Option<&str>,
-    is_own: impl Fn(&Link) -> bool,
-) -> Result<&'a Link, Error> {
-    if let Some(name) = asked {
-        let link = links.iter().find(|link| link.name == name);
-        return match link {
-            Some(link) if is_own(link) => Err(Error::OwnDevice { name: name.into() }),
-            Some(link) => Ok(link),
-            None => Err(Error::NoSuchDevice {
-                name: name.into(),
-                devices: names_of(links.iter().filter(|link| !is_own(link))),
-            }),
-        };
+fn open_process(pid: u32) -> Result<Place, Error> {
+    let process = Process::open(pid);
+    let namespace = process.as_ref().map(Process::network).transpose()?;
+    match namespace.flatten() {
+        Some(namespace) => Ok(Place::new(namespace, Files::Process(pid))),
+        None => Err(Error::NoSuchProcess { pid }),
     }
-    let candidates = || {
-        links
-            .iter()
-            .filter(|link| !is_own(link) && !link.is_loopback)
-    };
-    for index in default_routes {
-        if let Some(link) = candidates().find(|link| link.index == *index) {
-            return Ok(link);
-        }
-    }
-    let up: Vec<_> = candidates().filter(|link| link.is_up).collect();
-    match up[..] {
-        [only] => Ok(only),
-        _ => Err(Error::WhichDevice {
-            devices: names_of(up.into_iter()),
-        }),
-    }
-}
-
-fn names_of<'a>(links: impl Iterator<Item = &'a Link>) -> Vec<String> {
-    links.map(|link| link.name.clone()).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link(index: u32, name: &str, is_up: bool) -> Link {
-        Link {
-            index,
-            name: name.into(),
-            kind: String::new(),
-            address: Vec::new(),
-            alias: None,
-            is_up,
-            is_loopback: name == "lo",
-            is_layer3: false,
-            mtu: 1500,
-            gso_max_segs: 65535,
-        }
-    }
-
-    fn choose(links: &[Link], routes: &[u32], asked: Option<&str>) -> Result<String, String> {
-        choose_device(links, routes, asked, |link| link.name.starts_with("nc"))
-            .map(|link| link.name.clone())
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_device_asked_for_wins_then_the_default_route_then_the_only_one_that_is_up() {
-        let links = [
-            link(1, "lo", true),
-            link(2, "eth0", true),
-            link(3, "eth1", true),
-            link(4, "ncb2-0", true),
-        ];
-        assert_eq!(choose(&links, &[3], Some("eth0")).unwrap(), "eth0");
-        assert_eq!(choose(&links, &[3, 2], None).unwrap(), "eth1");
-        assert_eq!(choose(&links[..2], &[], None).unwrap(), "eth0");
-        assert_eq!(choose(&links, &[], Some("lo")).unwrap(), "lo");
-    }
-
-    #[test]
-    fn a_named_namespace_is_known_by_its_path_too() {
-        assert_eq!(name_of("blue"), Some("blue"));
-        assert_eq!(name_of("/run/netns/blue"), Some("blue"));
-        assert_eq!(name_of("/var/run/netns/blue"), Some("blue"));
-        assert_eq!(name_of("/proc/1/ns/net"), None);
-    }
-
-    #[test]
-    fn where_the_choice_is_not_clear_the_devices_are_listed() {
-        let links = [
-            link(1, "lo", true),
-            link(2, "eth0", true),
-            link(3, "eth1", true),
-            link(4, "ncb2-0", true),
-        ];
-        let error = choose(&links, &[], None).unwrap_err();
-        assert!(error.contains("eth0, eth1;"), "{error}");
-        let error = choose(&links, &[], Some("eth7")).unwrap_err();
-        assert!(
-            error.contains("\"eth7\"") && error.contains("lo, eth0, eth1"),
-            "{error}"
-        );
-        assert!(choose(&links, &[], Some("ncb2-0")).is_err());
-        assert!(
-            choose(&links[..1], &[], None)
-                .unwrap_err()
-                .contains("no device is up")
-        );
-    }
-}
+mod tests;

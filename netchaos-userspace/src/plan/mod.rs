@@ -16,9 +16,13 @@ use crate::{
 
 pub mod chain;
 pub mod explain;
+mod held;
 pub mod tables;
 
-pub use self::tables::Tables;
+pub use self::{
+    held::{Held, Until},
+    tables::Tables,
+};
 
 /// Handle of a pair's prio: "NC", so that `tc qdisc` shows whose it is.
 pub const PRIO_HANDLE: ClassId = ClassId::new(0x4e43, 0);
@@ -60,6 +64,9 @@ pub struct Laid {
     pub experiment: Experiment,
     /// What the names among its targets stood for when they were looked up.
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
+    /// None where it was laid by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// Where an experiment's packets go.
@@ -115,6 +122,7 @@ impl Laid {
             ends: None,
             experiment,
             addresses: BTreeMap::new(),
+            held: None,
         }
     }
 
@@ -124,6 +132,7 @@ impl Laid {
             created: self.created,
             ends: self.ends,
             addresses: self.addresses,
+            held: self.held,
             ..Self::new(self.experiment, room)
         }
     }
@@ -155,9 +164,9 @@ impl Laid {
     }
 
     /// Whether both are the same experiment, though perhaps in different places and with different
-    /// faults, and not only of the same name.
+    /// faults, and not only of the same id.
     pub fn is_the_same(&self, other: &Self) -> bool {
-        self.experiment.name == other.experiment.name && self.created == other.created
+        self.experiment.id() == other.experiment.id() && self.created == other.created
     }
 
     /// Whether it is in a pair and wants packets cut there.

@@ -36,6 +36,7 @@ pub fn laid(slot: u8, band: Band, targets: &[&str]) -> Laid {
             paused: false,
         },
         addresses: BTreeMap::new(),
+        held: None,
     }
 }
 

@@ -20,7 +20,7 @@ pub use self::{
     flowed::Flowed,
     frames::{Capture, leave_checksums_out},
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
-    partition::assert_silent,
+    partition::{answers, assert_silent},
     raw::raw_delays,
     round_trip::{
         RoundTrips, SLACK, assert_delayed, assert_prompt, ping_round_trips, udp_between,

@@ -56,6 +56,24 @@ pub fn assert_silent(to: SocketAddr) {
     assert_no_ping(to.ip());
 }
 
+/// Whether one of five datagrams to `to` is answered within a second: for a test that looks often
+/// which of its peers are cut off. [`assert_silent`] looks closer.
+///
+/// # Panics
+/// When they cannot be sent.
+pub fn answers(to: SocketAddr) -> bool {
+    let socket = udp_to(to);
+    for number in 0..5 {
+        socket
+            .send(&[0x55; 100])
+            .unwrap_or_else(|error| panic!("datagram {number} to {to}: {error}"));
+    }
+    socket
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .expect("it is not zero");
+    socket.recv(&mut [0; 200]).is_ok()
+}
+
 fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }

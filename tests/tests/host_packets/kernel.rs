@@ -309,6 +309,7 @@ pub fn laid(slot: usize, rule: &Rule) -> Laid {
             paused: false,
         },
         addresses: BTreeMap::new(),
+        held: None,
     }
 }
 

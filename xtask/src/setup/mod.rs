@@ -5,4 +5,5 @@ pub mod go;
 pub mod kernels;
 pub mod linker;
 pub mod packages;
+pub mod standalone;
 pub mod toolchain;

@@ -33,6 +33,15 @@ const NETWORK: [Tool; 9] = [
     tool("modprobe", "kmod"),
 ];
 
+/// The container runtimes that tests start by hand: containerd with runc, and plugins for its
+/// networks, on the host; Podman in the VM.
+const RUNTIMES: [Tool; 4] = [
+    tool("containerd", "containerd"),
+    tool("runc", "runc"),
+    tool("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    tool("podman", "podman"),
+];
+
 /// What boots the VM.
 const MACHINE: [Tool; 2] = [
     tool("qemu-system-x86_64", "qemu-system-x86"),
@@ -44,6 +53,8 @@ const NODE: [Tool; 2] = [tool("containerd", "containerd"), tool("runc", "runc")]
 
 /// Where Debian puts the plugins that connect a pod.
 const CNI: &str = "/usr/lib/cni/bridge";
+
+const STATIC_BUSYBOX: &str = "busybox-static";
 
 /// virtiofsd: QEMU's own until 7.2, the one in Rust after it.
 const VIRTIOFSD: [&str; 3] = [
@@ -86,9 +97,31 @@ fn virtiofsd() -> Option<PathBuf> {
 /// A busybox that needs no library: one that names a dynamic loader is of no use in an initramfs.
 fn static_busybox() -> Option<PathBuf> {
     let path = find("busybox")?;
-    let bytes = std::fs::read(&path).ok()?;
-    let loader = b"/ld-linux";
-    (!bytes.windows(loader.len()).any(|window| window == loader)).then_some(path)
+    needs_no_library(&path)
+        .is_ok_and(|alone| alone)
+        .then_some(path)
+}
+
+/// True for a program that names no dynamic loader, glibc's or musl's.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn needs_no_library(program: &Path) -> std::io::Result<bool> {
+    let bytes = std::fs::read(program)?;
+    let names = |loader: &[u8]| bytes.windows(loader.len()).any(|window| window == loader);
+    Ok(!names(b"/lib64/ld-linux") && !names(b"/lib/ld-"))
+}
+
+/// Installs musl's C compiler, for the crates that have C in them.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn musl_gcc(ctx: &Ctx) -> Result<()> {
+    let _lock = ctx.lock("packages")?;
+    match find("musl-gcc") {
+        Some(_) => Ok(()),
+        None => apt::install(&["musl-tools"]),
+    }
 }
 
 /// Installs what tests and the demonstration call: iproute2, ping, iptables and so on.
@@ -98,6 +131,23 @@ fn static_busybox() -> Option<PathBuf> {
 pub fn network_tools(ctx: &Ctx) -> Result<()> {
     let _lock = ctx.lock("packages")?;
     let packages = missing(&NETWORK);
+    if packages.is_empty() {
+        Ok(())
+    } else {
+        apt::install(&packages)
+    }
+}
+
+/// Installs the container runtimes that tests use, and the busybox that runs in their containers.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn container_runtimes(ctx: &Ctx) -> Result<()> {
+    let _lock = ctx.lock("packages")?;
+    let mut packages = missing(&RUNTIMES);
+    if static_busybox().is_none() {
+        packages.push(STATIC_BUSYBOX);
+    }
     if packages.is_empty() {
         Ok(())
     } else {
@@ -121,7 +171,7 @@ pub fn vm_tools(ctx: &Ctx) -> Result<Programs> {
         });
     }
     if static_busybox().is_none() {
-        packages.push("busybox-static");
+        packages.push(STATIC_BUSYBOX);
     }
     if !packages.is_empty() {
         apt::install(&packages)?;

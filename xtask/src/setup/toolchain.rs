@@ -133,6 +133,37 @@ impl Toolchain {
         command
     }
 
+    /// True once the standard library for `target` is there.
+    ///
+    /// # Errors
+    /// When rustc does not run.
+    pub fn has_std(&self, target: &str) -> Result<bool> {
+        let rustc = self.env.iter().find(|(name, _)| *name == "RUSTC");
+        let rustc = rustc.map_or("rustc".as_ref(), |(_, path)| path.as_os_str());
+        let mut command = Command::new(rustc);
+        command.args(["--print", "target-libdir", "--target", target]);
+        let output = Step::usually_instant("asking rustc").run(&mut command)?;
+        Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
+    }
+
+    /// Gets the standard library for `target` from rustup's server.
+    ///
+    /// # Errors
+    /// When this is Debian's compiler, or the server cannot be reached.
+    pub fn add_std(&self, target: &str) -> Result<()> {
+        if self.is_debian {
+            bail!("Debian's Rust has no standard library for {target}");
+        }
+        let what = format!("getting the standard library for {target}");
+        let mut command = Command::new("rustup");
+        command.args(["target", "add", target]);
+        Step::new(&what).bound(RUSTUP_BOUND).run(&mut command)?;
+        if !self.has_std(target)? {
+            bail!("rustup added {target}, but it is not in the compiler's sysroot");
+        }
+        Ok(())
+    }
+
     /// Installs rustfmt and clippy where they are missing.
     ///
     /// # Errors

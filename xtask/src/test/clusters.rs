@@ -33,7 +33,7 @@ impl Run<'_> {
         let bin = binaries::ready(self.ctx, nodes > 0)?;
         let tests = self.binaries(prefix)?;
         let image_of = (nodes > 0)
-            .then(|| build::netchaos_for_images(self.ctx, &self.toolchain))
+            .then(|| build::standalone(self.ctx, &self.toolchain))
             .transpose()?;
         let runner = RunnerArgs::words(&self.netchaos, self.filter, tests);
         cluster::command(&bin, nodes, &busybox, image_of.as_deref(), runner)

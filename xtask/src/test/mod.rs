@@ -180,6 +180,7 @@ impl Run<'_> {
 
     fn host_in(&self, results: &mut Results) -> Result<bool> {
         packages::network_tools(self.ctx)?;
+        packages::container_runtimes(self.ctx)?;
         let words = self.runner("host_")?;
         let mut command = as_root(&words[0])?;
         follow(command.args(&words[1..]), results)

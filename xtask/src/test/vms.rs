@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use super::results::{Failure, Results};
 use super::{Run, failure, runner, turns};
 use crate::setup::kernels::Kernel;
-use crate::setup::packages::Programs;
+use crate::setup::packages::{self, Programs};
 use crate::ui;
 use crate::vm::{self, Sink, Stream};
 
@@ -68,6 +68,7 @@ impl Run<'_> {
     }
 
     fn ready(&self) -> Result<Ready> {
+        packages::container_runtimes(self.ctx)?;
         Ok(Ready {
             command: self.runner("vm_")?,
             programs: vm::ready(self.ctx)?,

@@ -246,7 +246,23 @@ fn documents_lists_and_json_hold_several_experiments() {
 }
 
 #[test]
-fn a_name_is_used_once() {
+fn a_name_is_used_once_in_each_namespace() {
+    let in_namespace = |namespace: &str| format!("{}namespace: {namespace}\n", native("a"));
+    let text = [native("a"), in_namespace("one"), in_namespace("two")].join("---\n");
+    assert_eq!(names(&read_own("f", &text).unwrap()), ["a", "a", "a"]);
+    let twice = [in_namespace("one"), in_namespace("one")].join("---\n");
+    assert!(error(&twice).contains("is already the name in line 3"));
+    let chaos = |namespace: &str| {
+        format!(
+            "apiVersion: chaos-mesh.org/v1alpha1\nkind: NetworkChaos\nmetadata: {{name: a, \
+             namespace: {namespace}}}\nspec: {{action: partition, mode: all, selector: {{}}, \
+             externalTargets: [10.0.0.1]}}\n"
+        )
+    };
+    let text = [chaos("one"), chaos("two")].join("---\n");
+    assert_eq!(names(&read_own("f", &text).unwrap()), ["a", "a"]);
+    let text = [chaos("one"), in_namespace("one")].join("---\n");
+    assert!(error(&text).contains("is already the name in line 3"));
     assert_eq!(
         error(&format!(
             "{}---\n{}---\n{}",

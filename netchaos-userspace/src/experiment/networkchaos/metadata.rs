@@ -44,16 +44,18 @@ impl Metadata {
             .and_then(|field| {
                 let name = field.string()?;
                 field.accept(check_name(name))?;
-                field.claim_name(name);
-                Some(name.to_owned())
+                Some((field, name))
             });
         let namespace = metadata.get("namespace").and_then(|field| {
             let namespace = field.string().filter(|text| !text.is_empty())?;
             field.accept(check_namespace(namespace))?;
             Some(namespace.to_owned())
         });
+        if let Some((field, name)) = &name {
+            field.claim_name(name, namespace.as_deref());
+        }
         let mut read = Self {
-            name,
+            name: name.map(|(_, name)| name.to_owned()),
             namespace,
             paused: false,
             all_traffic: Some(false),

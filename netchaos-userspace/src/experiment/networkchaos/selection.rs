@@ -71,7 +71,8 @@ pub enum Operator {
     DoesNotExist,
 }
 
-pub(super) const NOTE: &str = "selector and mode choose pods in a cluster; not used here";
+/// The note of whoever knows no cluster.
+pub const NOT_USED: &str = "selector and mode choose pods in a cluster; not used here";
 
 /// `selector`, `mode` and `value` of `spec`, or of a `target` in it.
 pub(super) fn read(fields: &Fields) -> Option<Selection> {

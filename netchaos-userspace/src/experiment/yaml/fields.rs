@@ -12,8 +12,8 @@ use crate::experiment::problem::{Invalid, Problem, Problems};
 pub(in crate::experiment) struct Sink<'a> {
     file: &'a str,
     problems: RefCell<Vec<Problem>>,
-    /// The names of the experiments so far, and the lines where they were given.
-    names: RefCell<HashMap<String, u32>>,
+    /// Namespaces and names of the experiments so far, and the lines where the names were given.
+    names: RefCell<HashMap<(Option<String>, String), u32>>,
 }
 
 impl<'a> Sink<'a> {
@@ -205,9 +205,11 @@ impl<'a> Field<'a> {
         Some(self.items()?.iter().filter_map(Field::string).collect())
     }
 
-    /// Takes the value as the name of an experiment, which has to be the only one in its file.
-    pub fn claim_name(&self, name: &str) {
-        match self.sink.names.borrow_mut().entry(name.to_owned()) {
+    /// Takes the value as the name of an experiment, which has to be the only one in its file and
+    /// Kubernetes namespace.
+    pub fn claim_name(&self, name: &str, namespace: Option<&str>) {
+        let key = (namespace.map(str::to_owned), name.to_owned());
+        match self.sink.names.borrow_mut().entry(key) {
             Slot::Vacant(slot) => {
                 slot.insert(self.line);
             }

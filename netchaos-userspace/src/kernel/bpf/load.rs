@@ -1,23 +1,23 @@
 //! Loading the classifiers, and finding loaded ones again.
 
-use std::{borrow::Cow, io};
+use std::{io, os::fd::AsFd as _};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, MapError, MapInfo, MapType},
-    programs::{ProgramError, ProgramInfo, SchedClassifier, loaded_programs},
+    maps::{Array, Map, MapData, MapError, MapInfo},
+    programs::{ProgramError, SchedClassifier},
 };
 use netchaos_common::abi::Meta;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::{BACK, Capacity, EGRESS, Error, FOLLOW, INGRESS, Maps};
+use super::{BACK, Capacity, EGRESS, Error, FOLLOW, INGRESS, Maps, kept};
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netchaos-classifier"));
 
-/// The loaded programs, ready to be attached. They stay in their object: to take one out it would
-/// have to be opened by its id, which takes CAP_SYS_ADMIN.
+/// The loaded programs, ready to be attached, and their maps. They stay in their object: to take
+/// one out it would have to be opened by its id, which takes CAP_SYS_ADMIN.
 pub struct Programs(Ebpf);
 
 impl Programs {
@@ -44,6 +44,41 @@ impl Programs {
     pub fn back(&mut self) -> Result<&mut SchedClassifier, Error> {
         program(&mut self.0, BACK)
     }
+
+    pub(super) fn named(&mut self, name: &'static str) -> Result<&mut SchedClassifier, Error> {
+        program(&mut self.0, name)
+    }
+
+    /// Their maps, opened once more.
+    pub(super) fn maps(&self) -> Result<Vec<(MapInfo, Map)>, Error> {
+        let maps = self.0.maps().filter_map(|(_, map)| data_of(map));
+        let opened = maps.map(|data| {
+            let info = data.info();
+            let info = info.map_err(|error| Error::new("inspect a map", error))?;
+            Ok((info, again(data)?))
+        });
+        opened.collect()
+    }
+}
+
+/// A map of the kinds that the programs share. Others of the object are not theirs.
+const fn data_of(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::LpmTrie(data) | Map::PerCpuArray(data) => {
+            Some(data)
+        }
+        _ => None,
+    }
+}
+
+/// The same map with a descriptor of its own.
+fn again(map: &MapData) -> Result<Map, Error> {
+    let what = "open a map again";
+    let fd = map.fd().as_fd().try_clone_to_owned();
+    let fd = fd.map_err(|error| Error::new(what, error))?;
+    MapData::from_fd(fd)
+        .and_then(Map::from_map_data)
+        .map_err(|error| Error::new(what, error))
 }
 
 /// The programs of one device with the maps that they share.
@@ -71,8 +106,9 @@ impl Classifier {
             load_program(&mut ebpf, name)?;
         }
         let maps = Maps::collect(|name| {
-            ebpf.take_map(name)
-                .ok_or_else(|| Error::unexpected("load the classifier", format!("no map {name}")))
+            let map = ebpf.map(name).and_then(data_of);
+            let no_map = || Error::unexpected("load the classifier", format!("no map {name}"));
+            again(map.ok_or_else(no_map)?)
         })?;
         Ok(Self {
             programs: Programs(ebpf),
@@ -90,7 +126,7 @@ pub fn abi_of_program(id: u32) -> Result<(u32, u32), Error> {
     let what = || format!("read the ABI version of BPF program {id}");
     let mut maps = MapsOf::program(id)?;
     let meta: Array<MapData, Meta> = maps
-        .open("META")?
+        .take("META")?
         .try_into()
         .map_err(|error: MapError| Error::new(what(), error))?;
     let meta = meta.get(&0, 0).map_err(|error| Error::new(what(), error))?;
@@ -104,7 +140,7 @@ pub fn abi_of_program(id: u32) -> Result<(u32, u32), Error> {
 /// (kernel/bpf/syscall.c, `bpf_map_get_fd_by_id`).
 pub fn maps_of_program(id: u32) -> Result<Maps, Error> {
     let mut maps = MapsOf::program(id)?;
-    Maps::collect(|name| maps.open(name))
+    Maps::collect(|name| maps.take(name))
 }
 
 /// Whether two loaded programs use the same maps: those that were loaded together do, and no others.
@@ -113,80 +149,45 @@ pub fn maps_of_program(id: u32) -> Result<Maps, Error> {
 /// As [`maps_of_program`].
 pub fn share_maps(one: u32, other: u32) -> Result<bool, Error> {
     let [one, other] = [MapsOf::program(one)?, MapsOf::program(other)?];
-    let is_in_other = |map: &MapInfo| other.maps.iter().any(|found| found.id() == map.id());
-    Ok(one.maps.iter().any(is_in_other))
+    let is_in_other = |id: u32| other.maps.iter().any(|(found, _)| found.id() == id);
+    Ok(one.maps.iter().any(|(map, _)| is_in_other(map.id())))
 }
 
-/// The maps that a loaded program holds, not opened yet.
+/// The maps that a loaded program holds.
 struct MapsOf {
     program: u32,
-    maps: Vec<MapInfo>,
+    maps: Vec<(MapInfo, Map)>,
 }
 
 impl MapsOf {
     fn program(id: u32) -> Result<Self, Error> {
-        let what = || format!("list the maps of BPF program {id}");
-        let ids = program_info(id)?
-            .map_ids()
-            .map_err(|error| Error::new(what(), error))?
-            .unwrap_or_default();
-        let maps = ids.into_iter().map(MapInfo::from_id);
-        Ok(Self {
-            program: id,
-            maps: maps
-                .collect::<Result<_, _>>()
-                .map_err(|error| Error::new(what(), error))?,
-        })
+        let what = || format!("open the maps of BPF program {id}");
+        let open = || {
+            let ids = kept::info(id)?.map_ids();
+            let ids = ids.map_err(|error| Error::by_id(what(), error))?;
+            let opened = ids.unwrap_or_default().into_iter().map(|id| {
+                let data = MapData::from_id(id)?;
+                Ok((data.info()?, Map::from_map_data(data)?))
+            });
+            let opened = opened.collect::<Result<_, MapError>>();
+            opened.map_err(|error| Error::by_id(what(), error))
+        };
+        let maps = match kept::maps(id) {
+            Some(maps) => maps?,
+            None => open()?,
+        };
+        Ok(Self { program: id, maps })
     }
 
-    fn open(&mut self, name: &str) -> Result<Map, Error> {
-        let what = || format!("open the map {name} of BPF program {}", self.program);
-        let info = self
+    fn take(&mut self, name: &str) -> Result<Map, Error> {
+        let found = self
             .maps
             .iter()
-            .find(|info| info.name_as_str() == Some(name))
-            .ok_or_else(|| Error::unexpected(what(), "it has no such map"))?;
-        let open = || {
-            let data = MapData::from_id(info.id())?;
-            Ok(match info.map_type()? {
-                MapType::Hash => Map::HashMap(data),
-                MapType::LpmTrie => Map::LpmTrie(data),
-                MapType::PerCpuArray => Map::PerCpuArray(data),
-                _ => Map::Array(data),
-            })
-        };
-        open().map_err(|error: MapError| Error::new(what(), error))
+            .position(|(info, _)| info.name_as_str() == Some(name));
+        let what = || format!("open the map {name} of BPF program {}", self.program);
+        let found = found.ok_or_else(|| Error::unexpected(what(), "it has no such map"))?;
+        Ok(self.maps.swap_remove(found).1)
     }
-}
-
-/// The id of a loaded program.
-///
-/// # Errors
-/// The kernel's refusal.
-pub fn id_of(program: &SchedClassifier) -> Result<u32, Error> {
-    let info = program.info();
-    let info = info.map_err(|error| Error::new("inspect the classifier", error))?;
-    Ok(info.id())
-}
-
-/// A loaded program, found by its id, to be attached once more.
-///
-/// # Errors
-/// As [`maps_of_program`].
-pub fn program_by_id(id: u32, name: &'static str) -> Result<SchedClassifier, Error> {
-    SchedClassifier::from_program_info(program_info(id)?, Cow::Borrowed(name))
-        .map_err(|error| Error::new(format!("open BPF program {id}"), error))
-}
-
-pub(super) fn program_info(id: u32) -> Result<ProgramInfo, Error> {
-    let what = || format!("open BPF program {id}");
-    for info in loaded_programs() {
-        let info = info.map_err(|error| Error::new(what(), error))?;
-        if info.id() == id {
-            return Ok(info);
-        }
-    }
-    Err(Error::unexpected(what(), "there is no such program"))
 }
 
 /// Loads the object's maps. Its programs are loaded one by one, as needed.

@@ -2,6 +2,7 @@
 
 mod attach;
 mod follow;
+mod kept;
 mod load;
 mod maps;
 pub mod tcx;
@@ -15,9 +16,9 @@ pub use self::{
         BACK, EGRESS, HANDLE, HANDLE_WITH_CLSACT, INGRESS, PREFERENCE, attach, name_at, replace,
     },
     follow::{FOLLOW, Follow, Steered},
+    kept::{Loaded, keep, keep_only, with_program},
     load::{
-        Classifier, PROGRAMS, Programs, abi_of_program, id_of, load_each, maps_of_program,
-        program_by_id, share_maps,
+        Classifier, PROGRAMS, Programs, abi_of_program, load_each, maps_of_program, share_maps,
     },
     maps::{Capacity, Entry, Maps, Prefix},
 };
@@ -54,6 +55,15 @@ impl Error {
             what: what.into(),
             source: Box::new(source.into()),
         }
+    }
+
+    /// What failed for something that is found by its id.
+    fn by_id(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        let mut error = Self::new(what, source);
+        if error.is_about_rights() {
+            error.what.push_str(" (needs CAP_SYS_ADMIN)");
+        }
+        error
     }
 
     fn unexpected(what: impl Into<String>, why: impl Into<String>) -> Self {

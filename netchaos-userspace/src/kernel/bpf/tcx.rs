@@ -9,17 +9,12 @@
 //! The calls are our own. The links that aya makes would be gone with this process or need a pin
 //! in a bpffs, and its query opens every program, which takes CAP_SYS_ADMIN.
 
-use std::{
-    io, mem,
-    os::fd::{AsFd as _, AsRawFd as _},
-};
-
-use aya::programs::SchedClassifier;
+use std::{io, mem, os::fd::AsRawFd as _};
 
 use super::{
     Error,
     attach::name_at,
-    load::{program_by_id, program_info},
+    kept::{descriptor, is_named},
 };
 use crate::kernel::netlink::Hook;
 
@@ -94,21 +89,21 @@ pub fn programs(ifindex: u32, hook: Hook) -> Result<Option<Vec<u32>>, Error> {
 /// The id of our program for that hook among them.
 ///
 /// # Errors
-/// The kernel's refusal: a program tells its name to CAP_SYS_ADMIN alone.
+/// The kernel's refusal: a program tells its name to CAP_SYS_ADMIN, and to whoever keeps it open.
 pub fn own(ifindex: u32, hook: Hook) -> Result<Option<u32>, Error> {
     for id in programs(ifindex, hook)?.unwrap_or_default() {
-        if program_info(id)?.name_as_str() == Some(name_at(hook)) {
+        if is_named(id, name_at(hook))? {
             return Ok(Some(id));
         }
     }
     Ok(None)
 }
 
-/// Attaches a program in front of all others at a device's tcx.
+/// Attaches the program with the given id in front of all others at a device's tcx.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn attach(program: &SchedClassifier, ifindex: u32, hook: Hook) -> Result<(), Error> {
+pub fn attach(program: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
     let what = "attach the classifier at tcx";
     call(BPF_PROG_ATTACH, what, program, hook, |attributes| {
         attributes.target_ifindex = ifindex;
@@ -116,18 +111,17 @@ pub fn attach(program: &SchedClassifier, ifindex: u32, hook: Hook) -> Result<(),
     })
 }
 
-/// Puts a program into the place of the one with the given id, in one step.
+/// Puts a program into the place of another one, both given by their ids, in one step.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn replace(program: &SchedClassifier, id: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
+pub fn replace(program: u32, old: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
     let what = "replace the classifier at tcx";
-    let old = program_by_id(id, name_at(hook))?;
-    let old = old.fd().map_err(|error| Error::new(what, error))?;
+    let old = descriptor(old)?;
     call(BPF_PROG_ATTACH, what, program, hook, |attributes| {
         attributes.target_ifindex = ifindex;
         attributes.attach_flags = BPF_F_REPLACE;
-        attributes.replace_bpf_fd = old.as_fd().as_raw_fd() as u32;
+        attributes.replace_bpf_fd = old.as_raw_fd() as u32;
     })
 }
 
@@ -135,10 +129,9 @@ pub fn replace(program: &SchedClassifier, id: u32, ifindex: u32, hook: Hook) -> 
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn detach(id: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
-    let program = program_by_id(id, name_at(hook))?;
+pub fn detach(program: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
     let what = "detach the classifier from tcx";
-    call(BPF_PROG_DETACH, what, &program, hook, |attributes| {
+    call(BPF_PROG_DETACH, what, program, hook, |attributes| {
         attributes.target_ifindex = ifindex;
     })
 }
@@ -146,13 +139,13 @@ pub fn detach(id: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
 fn call(
     command: libc::c_int,
     what: &str,
-    program: &SchedClassifier,
+    program: u32,
     hook: Hook,
     fill: impl FnOnce(&mut Attributes),
 ) -> Result<(), Error> {
-    let fd = program.fd().map_err(|error| Error::new(what, error))?;
+    let program = descriptor(program)?;
     let mut attributes = Attributes {
-        attach_bpf_fd: fd.as_fd().as_raw_fd() as u32,
+        attach_bpf_fd: program.as_raw_fd() as u32,
         attach_type: attach_type(hook),
         ..Default::default()
     };

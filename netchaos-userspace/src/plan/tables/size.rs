@@ -12,13 +12,13 @@ pub const MOST_KEYS: u64 = 1 << 20;
 /// More targets than the maps have room for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name} needs {keys} entries for its targets, one per address and port, and all experiments of \
+    "{id} needs {keys} entries for its targets, one per address and port, and all experiments of \
      a device {all} together; {MOST_KEYS} is the most. Ports that all targets have in common cost \
      nothing as a rule of the experiment: --port on the command line, ports: in a manifest"
 )]
 pub struct TooManyKeys {
-    /// The experiment that needs the most.
-    pub name: String,
+    /// The id of the experiment that needs the most.
+    pub id: String,
     pub keys: u64,
     pub all: u64,
 }
@@ -30,7 +30,7 @@ pub struct TooManyKeys {
 /// They do not.
 pub fn check_size<'a>(laid: impl Iterator<Item = &'a Laid>) -> Result<(), TooManyKeys> {
     let mut all = 0;
-    let mut largest = (0, "");
+    let mut largest = (0, String::new());
     for laid in laid {
         let list = match &laid.experiment.targets {
             Targets::List(list) => list.as_slice(),
@@ -39,13 +39,13 @@ pub fn check_size<'a>(laid: impl Iterator<Item = &'a Laid>) -> Result<(), TooMan
         let targets = list.iter().chain(&laid.experiment.except);
         let keys: u64 = targets.map(|target| keys_of(laid, target)).sum();
         all += keys;
-        largest = largest.max((keys, laid.experiment.name.as_str()));
+        largest = largest.max((keys, laid.experiment.id()));
     }
     if all <= MOST_KEYS {
         return Ok(());
     }
     Err(TooManyKeys {
-        name: largest.1.to_owned(),
+        id: largest.1,
         keys: largest.0,
         all,
     })

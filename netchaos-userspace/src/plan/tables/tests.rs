@@ -183,7 +183,7 @@ fn more_keys_than_there_is_room_for_are_refused_before_they_take_memory() {
     let error = check_size([&few, &many].into_iter()).unwrap_err();
     let keys = 17 * 65_535;
     let expected = TooManyKeys {
-        name: "e1".into(),
+        id: "e1".into(),
         keys,
         all: keys + 1001,
     };

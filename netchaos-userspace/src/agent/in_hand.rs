@@ -1,0 +1,147 @@
+//! What the agent has done in a pod, and when there is something to do again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use super::{
+    cluster::Id,
+    node::has_names,
+    pod::{Order, Outcomes},
+    status::InPod,
+};
+
+/// A pod with faults is looked at again after this, in case that somebody has taken one away.
+const SOMETIMES: Duration = Duration::from_secs(300);
+/// A pod with targets whose names have to be looked up again.
+const NAMES: Duration = Duration::from_secs(30);
+/// What failed is tried again after one second, two, four, and at last this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+pub struct InHand {
+    pub id: Id,
+    uid: String,
+    /// What was ordered when work began the last time; none if it never did: what an agent before
+    /// this one has left there is not known.
+    asked: Option<Vec<Order>>,
+    is_known: bool,
+    is_busy: bool,
+    again: Option<Instant>,
+    failures: u32,
+    /// What was said of failures.
+    said: BTreeSet<String>,
+    /// By object: its uid, and what became of its fault.
+    results: BTreeMap<Id, (String, InPod)>,
+}
+
+impl InHand {
+    pub const fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Whether it has been worked on to an end once.
+    pub const fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    pub fn has_faults(&self) -> bool {
+        self.results.values().any(|(_, result)| result.injected)
+    }
+
+    /// When it is due again; none while it is worked on.
+    pub fn again(&self) -> Option<Instant> {
+        self.again.filter(|_| !self.is_busy)
+    }
+
+    /// Whether orders have changed, or something is due.
+    pub fn has_work(&self, orders: &[Order]) -> bool {
+        let is_due = self.again.is_some_and(|again| again <= Instant::now());
+        !self.is_busy && (is_due || self.asked.as_deref() != Some(orders))
+    }
+
+    pub fn begin(&mut self, id: Id, uid: String, orders: Vec<Order>) {
+        self.id = id;
+        self.uid = uid;
+        self.is_busy = true;
+        if self.asked.as_ref() != Some(&orders) {
+            self.failures = 0;
+        }
+        self.asked = Some(orders);
+    }
+
+    /// Those of the failures that were not among the last ones.
+    pub fn news(&mut self, failures: &[String]) -> Vec<String> {
+        let before = std::mem::replace(&mut self.said, failures.iter().cloned().collect());
+        self.said.difference(&before).cloned().collect()
+    }
+
+    /// Takes in how it went. `stamp` is now.
+    pub fn finish(&mut self, outcome: Result<Outcomes, String>, stamp: &str, lease: Duration) {
+        self.is_busy = false;
+        let orders = self.asked.clone().unwrap_or_default();
+        let has_failed = match outcome {
+            Ok(outcomes) => {
+                self.is_known = true;
+                self.all_done(&orders, outcomes, stamp)
+            }
+            Err(error) => {
+                for order in &orders {
+                    // It may have been there before, and is then.
+                    let injected = self
+                        .result(&order.chaos, &order.uid)
+                        .is_some_and(|result| result.injected);
+                    self.set(order, injected, &error, stamp);
+                }
+                true
+            }
+        };
+        self.failures = if has_failed { self.failures + 1 } else { 0 };
+        let pause = if has_failed {
+            let doubled = Duration::from_secs(1 << (self.failures - 1).min(5));
+            Some(doubled.min(LONGEST_PAUSE))
+        } else if orders.is_empty() {
+            None
+        } else if orders.iter().any(has_names) {
+            Some(NAMES)
+        } else {
+            // Twice before the engine renews it.
+            Some(SOMETIMES.min(lease / 6))
+        };
+        self.again = pause.map(|pause| Instant::now() + pause);
+    }
+
+    /// Gives back whether one of them failed.
+    fn all_done(&mut self, orders: &[Order], outcomes: Outcomes, stamp: &str) -> bool {
+        let mut has_failed = false;
+        for (_, result) in self.results.values_mut() {
+            // Of those that are ordered the next lines tell.
+            result.injected = false;
+            result.message.clear();
+        }
+        for (order, (_, outcome)) in orders.iter().zip(outcomes) {
+            has_failed |= outcome.is_err();
+            let message = outcome.as_ref().err().cloned().unwrap_or_default();
+            self.set(order, outcome.is_ok(), &message, stamp);
+        }
+        has_failed
+    }
+
+    fn set(&mut self, order: &Order, injected: bool, message: &str, stamp: &str) {
+        let result = InPod {
+            uid: self.uid.clone(),
+            injected,
+            message: message.to_owned(),
+            since: stamp.to_owned(),
+        };
+        let entry = (order.uid.clone(), result);
+        self.results.insert(order.chaos.clone(), entry);
+    }
+
+    /// What became of the fault of an object.
+    pub fn result(&self, chaos: &Id, uid: &str) -> Option<&InPod> {
+        let (of, result) = self.results.get(chaos)?;
+        (of == uid).then_some(result)
+    }
+}

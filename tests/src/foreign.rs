@@ -1,0 +1,114 @@
+//! A program of somebody else's at tcx, the hook in front of clsact (Linux 6.6).
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+};
+
+use nix::net::if_::if_nametoindex;
+
+use crate::{lab::DEVICE, requires::kernel_version};
+
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    program_type: u32,
+    instructions: u32,
+    code: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Attach {
+    target: u32,
+    program: u32,
+    kind: u32,
+    flags: u32,
+}
+
+fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
+    // SAFETY: the kernel reads as many bytes as it is told, and all of them are there.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attributes),
+            mem::size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result as i32)
+    }
+}
+
+/// What a classifier says of every packet: TC_ACT_OK, which ends the chain, or TC_ACT_UNSPEC.
+#[derive(Clone, Copy)]
+pub enum Verdict {
+    EndsTheChain,
+    GoesOn,
+}
+
+/// Loads a classifier with that verdict.
+///
+/// # Panics
+/// When it cannot be loaded.
+pub fn load(verdict: Verdict) -> OwnedFd {
+    const BPF_PROG_LOAD: libc::c_int = 5;
+    let verdict = match verdict {
+        Verdict::EndsTheChain => 0_i32,
+        Verdict::GoesOn => -1,
+    };
+    // `r0 = verdict; exit`
+    let code: [u64; 2] = [0xb7 | u64::from(verdict as u32) << 32, 0x95];
+    let license = c"GPL";
+    let mut load = Load {
+        program_type: 3,
+        instructions: 2,
+        code: code.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        ..Load::default()
+    };
+    load.name[..7].copy_from_slice(b"foreign");
+    let fd = bpf(BPF_PROG_LOAD, &load).expect("the program loads");
+    // SAFETY: the kernel has just given this descriptor, and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The hook to attach a program to.
+#[derive(Clone, Copy)]
+pub enum Tcx {
+    Ingress = 46,
+    Egress = 47,
+}
+
+/// Attaches a program at tcx of [`DEVICE`] in the calling thread's namespace; false on a kernel
+/// that has no tcx.
+///
+/// # Panics
+/// When a kernel that has it refuses.
+pub fn attach(program: &OwnedFd, hook: Tcx) -> bool {
+    const BPF_PROG_ATTACH: libc::c_int = 8;
+    let attach = Attach {
+        target: if_nametoindex(DEVICE).expect("the device is there"),
+        program: program.as_raw_fd() as u32,
+        kind: hook as u32,
+        flags: 0,
+    };
+    match bpf(BPF_PROG_ATTACH, &attach) {
+        Ok(_) => true,
+        Err(error) => {
+            let version = kernel_version();
+            assert!(version < (6, 6), "{version:?} has tcx: {error}");
+            false
+        }
+    }
+}
