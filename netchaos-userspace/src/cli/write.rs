@@ -330,7 +330,12 @@ pub fn heal(heal: args::Heal) -> Result<(), Failure> {
 }
 
 pub fn open(place: &args::Place) -> Result<Place, Failure> {
-    Ok(Place::open(&place.wanted()).map_err(engine::Error::from)?)
+    let opened = Place::open(&place.wanted());
+    let opened = opened.or_else(|error| match door::wanted(place) {
+        Some(wanted) => Place::open(&wanted),
+        None => Err(error),
+    });
+    Ok(opened.map_err(engine::Error::from)?)
 }
 
 /// The place asked for, or all that can be found, each opened when it is its turn.
