@@ -29,6 +29,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use nix::sched::{CloneFlags, setns};
 
+use crate::dist::image;
 use crate::setup::packages::SYSTEM_PATH;
 use crate::test::runner::{self, RunnerArgs};
 use crate::ui;
@@ -57,9 +58,9 @@ pub struct TestsArgs {
     /// A static busybox
     #[arg(long)]
     busybox: PathBuf,
-    /// A netchaos that needs no library, for the image on the nodes
+    /// The archive of netchaos' image, for the nodes
     #[arg(long)]
-    image_of: Option<PathBuf>,
+    image: Option<PathBuf>,
     #[command(flatten)]
     runner: RunnerArgs,
 }
@@ -145,10 +146,8 @@ impl Cluster {
     fn start_nodes(&mut self, names: &[String], args: &TestsArgs) -> Result<()> {
         self.plane.start_controllers()?;
         let dir = self.plane.run.dir();
-        let mut images = vec![images::busybox(&args.busybox, &dir)?];
-        if let Some(program) = &args.image_of {
-            images.push(images::netchaos(program, &netchaos_image(), &dir)?);
-        }
+        let mut images = vec![images::write_busybox(&args.busybox, &dir)?];
+        images.extend(args.image.clone());
         for (number, name) in names.iter().enumerate() {
             self.nodes
                 .push(Node::start(&self.plane, number, name, &images)?);
@@ -193,7 +192,7 @@ impl Cluster {
             ("KUBECONFIG", self.plane.pki.kubeconfig("admin").into()),
             ("KUBECTL", dir.join("kubectl").into()),
             ("HELM", dir.join("helm").into()),
-            ("NETCHAOS_IMAGE", netchaos_image().into()),
+            ("NETCHAOS_IMAGE", image::reference().into()),
             ("CLUSTER_NETNS", self.plane.run.netns_path(None).into()),
             ("CLUSTER_NODES", nodes.join(":").into()),
             ("CLUSTER_CGROUPS", list(pods).into()),
@@ -213,11 +212,6 @@ impl Cluster {
     }
 }
 
-/// What the image is called on the nodes.
-fn netchaos_image() -> String {
-    format!("docker.io/netchaos/netchaos:{}", env!("CARGO_PKG_VERSION"))
-}
-
 /// The words of a command that runs tests on a cluster; the first is xtask itself.
 ///
 /// # Errors
@@ -226,7 +220,7 @@ pub fn command(
     bin: &Path,
     nodes: usize,
     busybox: &Path,
-    image_of: Option<&Path>,
+    image: Option<&Path>,
     runner: Vec<PathBuf>,
 ) -> Result<Vec<PathBuf>> {
     let this = std::env::current_exe().context("cannot find xtask's own file")?;
@@ -238,8 +232,8 @@ pub fn command(
         busybox.into(),
     ]);
     words.extend(["--nodes".into(), nodes.to_string().into()]);
-    if let Some(program) = image_of {
-        words.extend(["--image-of".into(), program.into()]);
+    if let Some(image) = image {
+        words.extend(["--image".into(), image.into()]);
     }
     words.extend(runner);
     Ok(words)

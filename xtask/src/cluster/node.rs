@@ -108,7 +108,7 @@ impl Node {
 }
 
 fn write_settings(dir: &Path, number: usize, name: &str, cgroup: &str, pki: &Pki) -> Result<()> {
-    let containerd = include_str!("texts/containerd.toml").replace("@sandbox@", images::BUSYBOX);
+    let containerd = include_str!("texts/containerd.toml").replace("@sandbox@", &images::busybox());
     fs::write(dir.join("containerd.toml"), containerd)?;
     let kubelet = include_str!("texts/kubelet.yaml")
         .replace("@pki@", &pki.folder().to_string_lossy())
