@@ -22,7 +22,10 @@ fn a_container_keeps_its_fault_when_it_is_restarted_in_the_same_namespace() {
     Lab::test_with(&[], |lab| {
         let node = Node::start();
         let in_labs_client = node.netns_option(&lab.client);
-        node.run_container("web", &in_labs_client);
+        node.run_container("web", &format!("--privileged {in_labs_client}"));
+        // Who comes later may be in another namespace, and does not count.
+        node.ctr("task exec --detach --exec-id later web busybox unshare -n sleep 1000000")
+            .ok();
         let (name, address) = HOST_OF_IMAGE;
         node.netchaos(&format!(
             "add cut --partition --container web --to 10.77.0.3 {name}"
@@ -223,6 +226,11 @@ fn a_pod_is_found_by_its_name_its_uid_and_its_containers_and_a_new_sandbox_is_a_
     let listed = node.netchaos("list --all -o json").ok().json();
     let by_cni = listed[0]["place"].as_str().expect("a name");
     assert!(by_cni.starts_with("cni-"), "{listed}");
+    // Where that name is not to be seen, as from within a container.
+    let hide = node.file("hide", "mount -t tmpfs none /run/netns && exec \"$@\"");
+    let starter = format!("unshare --mount --propagation private sh {hide}");
+    let listed = node.netchaos_by(&starter, "list --all -o json").ok().json();
+    assert_eq!(listed[0]["place"], format!("pod {}", UIDS[0]), "{listed}");
 
     // Another container of the same name, and one that does not run.
     let second = pod(&node, "cart-1", UIDS[1], 0);

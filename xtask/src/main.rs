@@ -142,7 +142,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::DemoLab(args) => demo::tell(&args),
         Task::RunTests(args) => Ok(succeeded(test::runner::run(&args, &[])?)),
         Task::ClusterTests(args) => Ok(succeeded(cluster::run_tests(&args)?)),
-        Task::ClusterNode(args) => cluster::be_node(&args).map(|()| ExitCode::SUCCESS),
+        Task::ClusterNode(args) => match cluster::be_node(&args)? {},
         Task::ClusterEnter(args) => match cluster::enter(&args)? {},
         Task::GuestInit { .. } => unreachable!("handled above"),
     }

@@ -67,11 +67,7 @@ async fn answer(
             Some(lacks) => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", lacks),
         },
         "/metrics" => {
-            let text = tokio::task::spawn_blocking(move || {
-                shared
-                    .metrics
-                    .text(&shared.chaoses, shared.settings.allow_host_network)
-            });
+            let text = tokio::task::spawn_blocking(move || shared.metrics.text(&shared.chaoses));
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             match text.await {
                 Ok(text) => (StatusCode::OK, kind, text),

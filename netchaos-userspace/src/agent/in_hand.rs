@@ -2,15 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    cluster::Id,
+    cluster::{Id, Pod},
     node::has_names,
-    pod::{Order, Outcomes},
+    pod::{Brought, Order},
     status::InPod,
 };
+use crate::place::Place;
 
 /// A pod with faults is looked at again after this, in case that somebody has taken one away.
 const SOMETIMES: Duration = Duration::from_secs(300);
@@ -23,10 +26,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub struct InHand {
     pub id: Id,
     uid: String,
-    /// What was ordered when work began the last time; none if it never did: what an agent before
-    /// this one has left there is not known.
-    asked: Option<Vec<Order>>,
+    /// What was ordered when work began the last time, and the addresses that the pod had: with a
+    /// new sandbox it gets new ones. None if it never began: what an agent before this one has left
+    /// there is not known.
+    asked: Option<(Vec<Order>, Vec<IpAddr>)>,
     is_known: bool,
+    /// Where its faults were found or put the last time.
+    place: Option<Arc<Place>>,
     is_busy: bool,
     again: Option<Instant>,
     failures: u32,
@@ -46,8 +52,10 @@ impl InHand {
         self.is_known
     }
 
-    pub fn has_faults(&self) -> bool {
-        self.results.values().any(|(_, result)| result.injected)
+    /// Where it is, if it has faults.
+    pub fn with_faults(&self) -> Option<Arc<Place>> {
+        let has_faults = self.results.values().any(|(_, result)| result.injected);
+        self.place.clone().filter(|_| has_faults)
     }
 
     /// When it is due again; none while it is worked on.
@@ -56,19 +64,22 @@ impl InHand {
     }
 
     /// Whether orders have changed, or something is due.
-    pub fn has_work(&self, orders: &[Order]) -> bool {
+    pub fn has_work(&self, orders: &[Order], addresses: &[IpAddr]) -> bool {
         let is_due = self.again.is_some_and(|again| again <= Instant::now());
-        !self.is_busy && (is_due || self.asked.as_deref() != Some(orders))
+        let is_as_asked =
+            |(before, at): &(Vec<Order>, Vec<IpAddr>)| before == orders && at == addresses;
+        !self.is_busy && (is_due || !self.asked.as_ref().is_some_and(is_as_asked))
     }
 
-    pub fn begin(&mut self, id: Id, uid: String, orders: Vec<Order>) {
+    pub fn begin(&mut self, id: Id, pod: &Pod, orders: Vec<Order>) {
         self.id = id;
-        self.uid = uid;
+        self.uid.clone_from(&pod.uid);
         self.is_busy = true;
-        if self.asked.as_ref() != Some(&orders) {
+        let asked = Some((orders, pod.addresses.clone()));
+        if self.asked != asked {
             self.failures = 0;
         }
-        self.asked = Some(orders);
+        self.asked = asked;
     }
 
     /// Those of the failures that were not among the last ones.
@@ -78,12 +89,13 @@ impl InHand {
     }
 
     /// Takes in how it went. `stamp` is now.
-    pub fn finish(&mut self, outcome: Result<Outcomes, String>, stamp: &str, lease: Duration) {
+    pub fn finish(&mut self, outcome: Result<Brought, String>, stamp: &str, lease: Duration) {
         self.is_busy = false;
-        let orders = self.asked.clone().unwrap_or_default();
+        let (orders, _) = self.asked.clone().unwrap_or_default();
         let has_failed = match outcome {
-            Ok(outcomes) => {
+            Ok(Brought { outcomes, place }) => {
                 self.is_known = true;
+                self.place = place.map(Arc::new);
                 self.all_done(&orders, outcomes, stamp)
             }
             Err(error) => {
@@ -113,7 +125,12 @@ impl InHand {
     }
 
     /// Gives back whether one of them failed.
-    fn all_done(&mut self, orders: &[Order], outcomes: Outcomes, stamp: &str) -> bool {
+    fn all_done(
+        &mut self,
+        orders: &[Order],
+        outcomes: Vec<(Id, Result<(), String>)>,
+        stamp: &str,
+    ) -> bool {
         let mut has_failed = false;
         for (_, result) in self.results.values_mut() {
             // Of those that are ordered the next lines tell.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -54,8 +54,7 @@ pub struct Metrics {
     packets: Family<OfFault, Counter<u64, AtomicU64>>,
     bytes: Family<OfFault, Counter<u64, AtomicU64>>,
     dropped: Family<OfFault, Counter<u64, AtomicU64>>,
-    /// Pods with faults, by uid.
-    with_faults: Mutex<Vec<(String, Id)>>,
+    with_faults: Mutex<Vec<(Id, Arc<Place>)>>,
 }
 
 impl Metrics {
@@ -113,7 +112,8 @@ impl Metrics {
         self.leads.set(leads.into());
     }
 
-    pub fn set_pods(&self, pods: Vec<(String, Id)>) {
+    /// Says which pods have faults.
+    pub fn set_pods(&self, pods: Vec<(Id, Arc<Place>)>) {
         self.pods.set(pods.len().try_into().unwrap_or(i64::MAX));
         *self
             .with_faults
@@ -130,7 +130,7 @@ impl Metrics {
 
     /// All metrics in Prometheus' text format. Reads the counters of the kernel, which takes some
     /// milliseconds for each pod with faults.
-    pub fn text(&self, chaoses: &Mirror<Chaos>, allow_host_network: bool) -> String {
+    pub fn text(&self, chaoses: &Mirror<Chaos>) -> String {
         self.count_experiments(chaoses);
         let pods = self
             .with_faults
@@ -140,8 +140,8 @@ impl Metrics {
         for family in [&self.packets, &self.bytes, &self.dropped] {
             family.clear();
         }
-        for (uid, pod) in pods {
-            for listed in faults(&uid, allow_host_network) {
+        for (pod, place) in pods {
+            for listed in faults(&place) {
                 self.count_packets(&pod, &listed);
             }
         }
@@ -185,10 +185,7 @@ impl Metrics {
 }
 
 /// The experiments in a pod; none where it is gone.
-fn faults(uid: &str, allow_host_network: bool) -> Vec<Listed> {
-    let Ok(place) = Place::of_pod(uid, allow_host_network) else {
-        return Vec::new();
-    };
-    let listed = engine::inside(&place, async |session| session.list().await);
+fn faults(place: &Place) -> Vec<Listed> {
+    let listed = engine::inside(place, async |session| session.list().await);
     listed.map_or_else(|_| Vec::new(), |(listed, _)| listed)
 }

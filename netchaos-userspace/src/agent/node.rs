@@ -23,7 +23,7 @@ use super::{
     leader::{api, now},
     metrics::Metrics,
     mirror::Mirror,
-    pod::{self, Order, Outcomes},
+    pod::{self, Brought, Order},
     say,
     status::{PLACE, State},
 };
@@ -46,7 +46,7 @@ pub struct Node<'a> {
     metrics: &'a Metrics,
     /// By uid.
     in_hand: BTreeMap<String, InHand>,
-    jobs: JoinSet<(String, Duration, Result<Outcomes, String>)>,
+    jobs: JoinSet<(String, Duration, Result<Brought, String>)>,
     reports: JoinSet<(Id, Result<DynamicObject, String>)>,
     /// Objects whose report is on its way, or has failed and waits until then.
     reporting: BTreeMap<Id, Option<Instant>>,
@@ -98,23 +98,24 @@ impl<'a> Node<'a> {
     }
 
     fn start_jobs(&mut self) {
-        let pods: Vec<(Id, String)> = self.pods.with(|pods| {
+        let pods: Vec<(Id, Pod)> = self.pods.with(|pods| {
             // Before it runs there is no namespace of it, afterwards none any more.
             let runs = |(_, pod): &(&Id, &Pod)| pod.phase == "Running";
-            let one = |(id, pod): (&Id, &Pod)| (id.clone(), pod.uid.clone());
+            let one = |(id, pod): (&Id, &Pod)| (id.clone(), pod.clone());
             pods.iter().filter(runs).map(one).collect()
         });
-        let there: BTreeSet<&String> = pods.iter().map(|(_, uid)| uid).collect();
+        let there: BTreeSet<&String> = pods.iter().map(|(_, pod)| &pod.uid).collect();
         self.in_hand
             .retain(|uid, in_hand| there.contains(uid) || in_hand.is_busy());
-        let now = SystemTime::now();
-        for (id, uid) in pods {
-            let orders = self.orders(&id, now);
+        let mut orders = self.orders();
+        for (id, pod) in pods {
+            let orders = orders.remove(&id.to_string()).unwrap_or_default();
+            let uid = pod.uid.clone();
             let in_hand = self.in_hand.entry(uid.clone()).or_default();
-            if !in_hand.has_work(&orders) || self.jobs.len() >= AT_ONCE {
+            if !in_hand.has_work(&orders, &pod.addresses) || self.jobs.len() >= AT_ONCE {
                 continue;
             }
-            in_hand.begin(id, uid.clone(), orders.clone());
+            in_hand.begin(id, &pod, orders.clone());
             let (lease, host_network) = (self.settings.lease, self.settings.allow_host_network);
             self.jobs.spawn_blocking(move || {
                 let start = Instant::now();
@@ -122,37 +123,44 @@ impl<'a> Node<'a> {
                 (uid, start.elapsed(), outcome)
             });
         }
-        let pods = self
-            .in_hand
-            .iter()
-            .filter(|(_, in_hand)| in_hand.has_faults());
-        let pods = pods.map(|(uid, in_hand)| (uid.clone(), in_hand.id.clone()));
-        self.metrics.set_pods(pods.collect());
+        let place = |in_hand: &InHand| Some((in_hand.id.clone(), in_hand.with_faults()?));
+        let places = self.in_hand.values().filter_map(place);
+        self.metrics.set_pods(places.collect());
     }
 
-    /// The faults that a pod shall have.
-    fn orders(&self, pod: &Id, now: SystemTime) -> Vec<Order> {
-        let name = pod.to_string();
-        let is_chosen = |chaos: &&Chaos| {
-            chaos.runs(now)
-                && chaos.has_finalizer()
-                && chaos.status.netchaos.state != State::Refused
-                && chaos.status.records(PLACE).any(|record| record.id == name)
-        };
-        self.chaoses
-            .with(|all| all.values().filter(is_chosen).filter_map(order).collect())
+    /// The faults that pods shall have, by their `NAMESPACE/NAME`.
+    fn orders(&self) -> BTreeMap<String, Vec<Order>> {
+        let now = SystemTime::now();
+        let mut orders: BTreeMap<String, Vec<Order>> = BTreeMap::new();
+        self.chaoses.with(|all| {
+            let acts = |chaos: &&Chaos| {
+                chaos.runs(now)
+                    && chaos.has_finalizer()
+                    && chaos.status.netchaos.state != State::Refused
+            };
+            for chaos in all.values().filter(acts) {
+                let Some(order) = order(chaos) else {
+                    continue;
+                };
+                for record in chaos.status.records(PLACE) {
+                    let of_pod = orders.entry(record.id.clone()).or_default();
+                    of_pod.push(order.clone());
+                }
+            }
+        });
+        orders
     }
 
-    fn note(&mut self, uid: &str, took: Duration, outcome: Result<Outcomes, String>) {
+    fn note(&mut self, uid: &str, took: Duration, outcome: Result<Brought, String>) {
         let Some(in_hand) = self.in_hand.get_mut(uid) else {
             return;
         };
         let failures: Vec<String> = match &outcome {
-            Ok(outcomes) => {
+            Ok(brought) => {
                 let failed = |(id, result): &(Id, Result<(), String>)| {
                     Some(format!("NetworkChaos {id}: {}", result.as_ref().err()?))
                 };
-                outcomes.iter().filter_map(failed).collect()
+                brought.outcomes.iter().filter_map(failed).collect()
             }
             Err(error) => vec![error.clone()],
         };

@@ -23,8 +23,13 @@ pub struct Order {
     pub ends: Option<SystemTime>,
 }
 
-/// What became of each order, the object's id and why it could not be followed.
-pub type Outcomes = Vec<(Id, Result<(), String>)>;
+/// What became of a pod's orders.
+pub struct Brought {
+    /// For each, the object's id and why it could not be followed.
+    pub outcomes: Vec<(Id, Result<(), String>)>,
+    /// None where nothing is ordered and nothing there.
+    pub place: Option<Place>,
+}
 
 /// Gives a pod the faults that are ordered, and takes all others away that an agent gave it.
 ///
@@ -36,17 +41,22 @@ pub fn bring(
     orders: &[Order],
     lease: Duration,
     allow_host_network: bool,
-) -> Result<Outcomes, String> {
+) -> Result<Brought, String> {
     let place = match Place::of_pod(uid, allow_host_network) {
         Ok(place) => place,
         // What is not there has no fault.
-        Err(_) if orders.is_empty() => return Ok(Outcomes::new()),
+        Err(_) if orders.is_empty() => {
+            return Ok(Brought {
+                outcomes: Vec::new(),
+                place: None,
+            });
+        }
         Err(error) => return Err(error.to_string()),
     };
     let holders: BTreeSet<String> = orders.iter().map(|order| order.uid.clone()).collect();
     let work = engine::inside(&place, async |session| {
         session.release_but(&holders).await?;
-        let mut outcomes = Outcomes::new();
+        let mut outcomes = Vec::new();
         for order in orders {
             let outcome = session.hold(&holding(order, lease)).await;
             let outcome = outcome.map(drop).map_err(|error| error.with_sources());
@@ -54,7 +64,11 @@ pub fn bring(
         }
         Ok(outcomes)
     });
-    work.map_err(|error| error.with_sources())
+    let outcomes = work.map_err(|error| error.with_sources())?;
+    Ok(Brought {
+        outcomes,
+        place: Some(place),
+    })
 }
 
 fn holding(order: &Order, lease: Duration) -> Holding {

@@ -256,7 +256,7 @@ pub fn target(targets: args::Targets, adds: bool) -> Result<(), Failure> {
     let list = flags::targets(&targets.targets).map_err(Failure::usage)?;
     let name = targets.name;
     if let Some(written) = door::target(&targets.place, &name, &list, adds) {
-        return say(targets.output.output, written?);
+        return say_targets(targets.output.output, written?);
     }
     let place = open(&targets.place)?;
     let written = engine::inside(&place, async |session| {
@@ -330,7 +330,12 @@ pub fn heal(heal: args::Heal) -> Result<(), Failure> {
 }
 
 pub fn open(place: &args::Place) -> Result<Place, Failure> {
-    Ok(Place::open(&place.wanted()).map_err(engine::Error::from)?)
+    let opened = Place::open(&place.wanted());
+    let opened = opened.or_else(|error| match door::wanted(place) {
+        Some(wanted) => Place::open(&wanted),
+        None => Err(error),
+    });
+    Ok(opened.map_err(engine::Error::from)?)
 }
 
 /// The place asked for, or all that can be found, each opened when it is its turn.

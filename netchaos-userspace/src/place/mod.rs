@@ -11,7 +11,6 @@ use std::{fmt, path::Path, str::FromStr};
 
 use self::{cgroup::Owner, runtime::Sandbox};
 use crate::{
-    door::{self, Answer, Ask},
     kernel::{netns::Namespace, process::Process},
     names::View,
 };
@@ -138,19 +137,14 @@ impl Place {
             Where::Pod {
                 name: PodName::Named { namespace, name },
                 host_network,
-            } => match runtime::sandbox(namespace, name) {
-                Ok(sandbox) => open_sandbox(sandbox, wanted, *host_network),
-                // An agent may know it, without a runtime that can be asked.
-                Err(error) => match door::ask(&format!("{namespace}/{name}"), Ask::Uid) {
-                    Some(Answer::Uid(uid)) => Self::of_pod(&uid, *host_network),
-                    _ => Err(error),
-                },
-            },
+            } => open_sandbox(runtime::sandbox(namespace, name)?, wanted, *host_network),
         }
     }
 
     /// The pod with this uid, by the kernel alone: its process that started first is its sandbox's.
     /// A sandbox that is made anew is another place.
+    ///
+    /// Looks through all of `/proc`, and waits for up to a second while a sandbox is just being made.
     ///
     /// # Errors
     /// No process of it is on this node; its namespace cannot be opened, or is the host's and

@@ -25,14 +25,15 @@ const fn program(name: &'static str, package: &'static str) -> Program {
     Program { name, package }
 }
 
-/// What a control plane without nodes needs.
-const PLANE: [Program; 3] = [
+/// What a control plane without nodes needs, and the tests call.
+const PLANE: [Program; 4] = [
     program("etcd", "go.etcd.io/etcd/server/v3"),
     program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     program("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    program("helm", "helm.sh/helm/v3/cmd/helm"),
 ];
 /// What real nodes need besides.
-const NODES: [Program; 5] = [
+const NODES: [Program; 4] = [
     program(
         "kube-controller-manager",
         "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -40,7 +41,6 @@ const NODES: [Program; 5] = [
     program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
     program("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
     program("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
-    program("helm", "helm.sh/helm/v3/cmd/helm"),
 ];
 
 /// The folder with the programs that are needed, built when they are not there.

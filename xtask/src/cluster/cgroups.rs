@@ -11,13 +11,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const MOUNT: &str = "/sys/fs/cgroup";
+const CONTROLLERS: &str = "cgroup.controllers";
 /// How long killed processes may take to be gone. One that is in a mount or a read of a disk takes its time.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// The top of every hierarchy: one of version 2, those of version 1, or both beside each other (cgroups(7)).
 fn tops() -> Vec<PathBuf> {
     let mount = PathBuf::from(MOUNT);
-    if mount.join("cgroup.controllers").exists() {
+    if mount.join(CONTROLLERS).exists() {
         return vec![mount];
     }
     let mut tops: Vec<_> = fs::read_dir(&mount)
@@ -37,7 +38,7 @@ pub fn folders(path: &str) -> Vec<PathBuf> {
     tops().into_iter().map(|top| top.join(path)).collect()
 }
 
-/// Makes the cgroup `path` in all hierarchies, so that it hands its controllers, processors and memory nodes down.
+/// Makes the cgroup `path` in all hierarchies, with the controllers, processors and memory nodes that are above it.
 ///
 /// # Errors
 /// When there are no cgroups, or they cannot be written.
@@ -47,10 +48,10 @@ pub fn make(path: &str) -> Result<()> {
         bail!("no cgroups below {MOUNT}");
     }
     for top in tops {
-        let mut dir = top.clone();
-        hand_down(&dir).with_context(|| dir.display().to_string())?;
+        let mut dir = top;
         for part in Path::new(path) {
             let parent = dir.clone();
+            hand_down(&parent);
             dir.push(part);
             match fs::create_dir(&dir) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -58,24 +59,26 @@ pub fn make(path: &str) -> Result<()> {
                 }
                 _ => {}
             }
-            inherit(&parent, &dir)
-                .and_then(|()| hand_down(&dir))
-                .with_context(|| dir.display().to_string())?;
+            inherit(&parent, &dir).with_context(|| dir.display().to_string())?;
         }
     }
     Ok(())
 }
 
-/// Version 2: a child has the controllers that its parent names. Those that cannot be handed down say so, and whoever
-/// needs them misses them.
-fn hand_down(dir: &Path) -> Result<()> {
-    let Ok(controllers) = fs::read_to_string(dir.join("cgroup.controllers")) else {
-        return Ok(());
-    };
-    for controller in controllers.split_whitespace() {
-        fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}")).ok();
+/// Version 2, where it has the controllers: a child has those that its parent names. Those that cannot be handed down
+/// say so, and whoever needs them misses them.
+fn hand_down(parent: &Path) {
+    if !Path::new(MOUNT).join(CONTROLLERS).exists() {
+        return;
     }
-    Ok(())
+    let controllers = fs::read_to_string(parent.join(CONTROLLERS)).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        fs::write(
+            parent.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        )
+        .ok();
+    }
 }
 
 /// Version 1: without processors and memory nodes nobody can enter a cpuset.

@@ -11,6 +11,7 @@ mod network;
 mod node;
 mod pki;
 mod plane;
+mod process;
 mod run;
 
 pub use node::{NodeArgs, be as be_node};
@@ -28,10 +29,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use nix::sched::{CloneFlags, setns};
 
+use crate::dist::image;
 use crate::setup::packages::SYSTEM_PATH;
 use crate::test::runner::{self, RunnerArgs};
 use crate::ui;
+use node::Node;
 use pki::Pki;
+use plane::Plane;
 use run::{Held, Run};
 
 /// The hidden subcommands: a run of tests, a node, and whatever is started in a namespace.
@@ -54,9 +58,9 @@ pub struct TestsArgs {
     /// A static busybox
     #[arg(long)]
     busybox: PathBuf,
-    /// A netchaos that needs no library, for the image on the nodes
+    /// The archive of netchaos' image, for the nodes
     #[arg(long)]
-    image_of: Option<PathBuf>,
+    image: Option<PathBuf>,
     #[command(flatten)]
     runner: RunnerArgs,
 }
@@ -99,41 +103,34 @@ pub fn run_tests(args: &TestsArgs) -> Result<bool> {
     Ok(succeeded)
 }
 
-struct Cluster<'a> {
-    args: &'a TestsArgs,
-    run: Run,
+struct Cluster {
     held: Held,
-    pki: Pki,
-    /// Name of a node, and its process, which is in its namespaces.
-    nodes: Vec<(String, u32)>,
+    plane: Plane,
+    nodes: Vec<Node>,
 }
 
-impl<'a> Cluster<'a> {
-    fn start(args: &'a TestsArgs) -> Result<Self> {
+impl Cluster {
+    fn start(args: &TestsArgs) -> Result<Self> {
         let begin = Instant::now();
         let names: Vec<_> = (1..=args.nodes)
             .map(|number| format!("n{number}"))
             .collect();
         let (run, held) = Run::begin()?;
-        for part in ["plane", PODS_CGROUP] {
-            cgroups::make(&run.cgroup(part))?;
-        }
+        cgroups::make(&run.cgroup(PODS_CGROUP))?;
         let pki = Pki::make(run.dir().join("pki"), &names)?;
         network::make(&run, &names)?;
-        plane::start(&run, &args.bin, &pki, !names.is_empty())?;
+        let plane = Plane::start(run, args.bin.clone(), pki, !names.is_empty())?;
         ui::note(format_args!(
             "the API server is ready after {:.1?}",
             begin.elapsed()
         ));
         let mut cluster = Self {
-            args,
-            run,
             held,
-            pki,
+            plane,
             nodes: Vec::new(),
         };
         if !names.is_empty() {
-            cluster.start_nodes(&names)?;
+            cluster.start_nodes(&names, args)?;
             let names = names.join(", ");
             ui::note(format_args!(
                 "{names} are ready after {:.1?}",
@@ -146,35 +143,33 @@ impl<'a> Cluster<'a> {
         Ok(cluster)
     }
 
-    fn start_nodes(&mut self, names: &[String]) -> Result<()> {
-        let (run, args, pki) = (&self.run, self.args, &self.pki);
-        plane::start_controllers(run, &args.bin, pki)?;
-        let mut images = vec![images::busybox(&args.busybox, &run.dir())?];
-        if let Some(program) = &args.image_of {
-            images.push(images::netchaos(program, &netchaos_image(), &run.dir())?);
-        }
+    fn start_nodes(&mut self, names: &[String], args: &TestsArgs) -> Result<()> {
+        self.plane.start_controllers()?;
+        let dir = self.plane.run.dir();
+        let mut images = vec![images::write_busybox(&args.busybox, &dir)?];
+        images.extend(args.image.clone());
         for (number, name) in names.iter().enumerate() {
-            let node = node::start(run, &args.bin, pki, (number, name), &images)?;
-            self.nodes.push((name.clone(), node.id()));
+            self.nodes
+                .push(Node::start(&self.plane, number, name, &images)?);
         }
-        for name in names {
-            node::wait(run, &args.bin, pki, name)?;
+        for node in &mut self.nodes {
+            node.wait(&self.plane)?;
         }
-        plane::wait_for_controllers(run, &args.bin, pki)
+        self.plane.wait_for_controllers()
     }
 
     /// Writes a script that runs `program` in the cluster's network.
     fn wrap(&self, program: &str) -> Result<()> {
-        let netns = self.run.netns_path(None);
+        let netns = self.plane.run.netns_path(None);
         let words = [
             "nsenter",
             &format!("--net={}", netns.display()),
             "--",
-            &self.args.bin.join(program).to_string_lossy(),
+            &self.plane.bin.join(program).to_string_lossy(),
         ]
         .map(ui::quoted);
         let script = format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "));
-        let path = self.run.dir().join(program);
+        let path = self.plane.run.dir().join(program);
         fs::write(&path, script)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(())
@@ -182,8 +177,8 @@ impl<'a> Cluster<'a> {
 
     /// What the tests are told: `tests/src/cluster/mod.rs` says what it means.
     fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let dir = self.run.dir();
-        let pods = cgroups::folders(&self.run.cgroup(PODS_CGROUP));
+        let dir = self.plane.run.dir();
+        let pods = cgroups::folders(&self.plane.run.cgroup(PODS_CGROUP));
         let list = |paths: Vec<PathBuf>| {
             let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
             paths.join(":")
@@ -191,21 +186,21 @@ impl<'a> Cluster<'a> {
         let nodes: Vec<_> = self
             .nodes
             .iter()
-            .map(|(name, pid)| format!("{name}={pid}"))
+            .map(|node| format!("{}={}", node.name, node.pid()))
             .collect();
         vec![
-            ("KUBECONFIG", self.pki.kubeconfig("admin").into()),
+            ("KUBECONFIG", self.plane.pki.kubeconfig("admin").into()),
             ("KUBECTL", dir.join("kubectl").into()),
             ("HELM", dir.join("helm").into()),
-            ("NETCHAOS_IMAGE", netchaos_image().into()),
-            ("CLUSTER_NETNS", self.run.netns_path(None).into()),
+            ("NETCHAOS_IMAGE", image::reference().into()),
+            ("CLUSTER_NETNS", self.plane.run.netns_path(None).into()),
             ("CLUSTER_NODES", nodes.join(":").into()),
             ("CLUSTER_CGROUPS", list(pods).into()),
         ]
     }
 
     fn end(self) -> Result<()> {
-        let name = self.run.dir();
+        let name = self.plane.run.dir();
         drop(self.held);
         if name.exists() {
             bail!(
@@ -217,11 +212,6 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// What the image is called on the nodes.
-fn netchaos_image() -> String {
-    format!("docker.io/netchaos/netchaos:{}", env!("CARGO_PKG_VERSION"))
-}
-
 /// The words of a command that runs tests on a cluster; the first is xtask itself.
 ///
 /// # Errors
@@ -230,7 +220,7 @@ pub fn command(
     bin: &Path,
     nodes: usize,
     busybox: &Path,
-    image_of: Option<&Path>,
+    image: Option<&Path>,
     runner: Vec<PathBuf>,
 ) -> Result<Vec<PathBuf>> {
     let this = std::env::current_exe().context("cannot find xtask's own file")?;
@@ -242,8 +232,8 @@ pub fn command(
         busybox.into(),
     ]);
     words.extend(["--nodes".into(), nodes.to_string().into()]);
-    if let Some(program) = image_of {
-        words.extend(["--image-of".into(), program.into()]);
+    if let Some(image) = image {
+        words.extend(["--image".into(), image.into()]);
     }
     words.extend(runner);
     Ok(words)

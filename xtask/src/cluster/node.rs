@@ -1,11 +1,12 @@
 //! A node: containerd, kubelet and kube-proxy in a network, mount and UTS namespace and cgroups of its own.
 
+use std::convert::Infallible;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -14,11 +15,10 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::network::{PODS, node_address, node_pods};
 use super::pki::Pki;
-use super::run::Run;
+use super::plane::Plane;
+use super::process::{Process, look_after, wait};
 use super::{NODE, cgroups, images};
 
-/// Longer than nodes take on a machine that others use too: four seconds on an idle one.
-const BOUND: Duration = Duration::from_secs(180);
 /// Folders that a node has for itself, empty in the beginning. All that a node writes is in them.
 const OWN: [&str; 3] = ["/run", "/var/lib", "/var/log"];
 /// Settings of the kernel that a kubelet wants (pkg/kubelet/cm, "KernelTunables"). It finds them so, and leaves the
@@ -53,50 +53,65 @@ pub struct NodeArgs {
     image: Vec<PathBuf>,
 }
 
-/// Starts node `number`; its process is in its namespaces, and ends with the node.
-///
-/// # Errors
-/// When it cannot be started.
-pub fn start(
-    run: &Run,
-    bin: &Path,
-    pki: &Pki,
-    (number, name): (usize, &str),
-    images: &[PathBuf],
-) -> Result<Child> {
-    let dir = run.dir().join(name);
-    fs::create_dir(&dir)?;
-    let cgroup = run.cgroup(name);
-    cgroups::make(&cgroup)?;
-    let system = format!("{name}-system");
-    cgroups::make(&run.cgroup(&system))?;
-    write_settings(&dir, number, name, &cgroup, pki)?;
+/// A node that was started.
+pub struct Node {
+    pub name: String,
+    process: Process,
+}
 
-    let this = env::current_exe().context("cannot find xtask's own file")?;
-    let mut command = run.command(Some(name), &system, &this)?;
-    command.arg(NODE).args(["--name", name]);
-    command
-        .args(["--number", &number.to_string(), "--bin"])
-        .arg(bin);
-    command
-        .arg("--pki")
-        .arg(pki.file(""))
-        .arg("--dir")
-        .arg(&dir);
-    for image in images {
-        command.arg("--image").arg(image);
+impl Node {
+    /// Starts node `number`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(plane: &Plane, number: usize, name: &str, images: &[PathBuf]) -> Result<Self> {
+        let (run, pki) = (&plane.run, &plane.pki);
+        let dir = run.dir().join(name);
+        fs::create_dir(&dir)?;
+        let (pods, system) = (run.cgroup(name), format!("{name}-system"));
+        cgroups::make(&pods)?;
+        cgroups::make(&run.cgroup(&system))?;
+        write_settings(&dir, number, name, &pods, pki)?;
+
+        let this = env::current_exe().context("cannot find xtask's own file")?;
+        let mut command = run.command(Some(name), &system, &this)?;
+        command.arg(NODE).args(["--name", name]);
+        command.args(["--number", &number.to_string()]);
+        command.arg("--bin").arg(&plane.bin);
+        command.arg("--pki").arg(pki.folder());
+        command.arg("--dir").arg(&dir);
+        for image in images {
+            command.arg("--image").arg(image);
+        }
+        let process = Process::start(&mut command, dir.join("node.log"))?;
+        Ok(Self {
+            name: name.into(),
+            process,
+        })
     }
-    run.start(name, &mut command)
+
+    /// Waits until the node is Ready.
+    ///
+    /// # Errors
+    /// When it does not get so.
+    pub fn wait(&mut self, plane: &Plane) -> Result<()> {
+        let node = format!("node/{}", self.name);
+        wait(&node, std::slice::from_mut(&mut self.process), || {
+            plane.kubectl(&["wait", "--for=condition=Ready", &node, "--timeout=5s"])
+        })
+    }
+
+    /// A process in its namespaces, which lives as long as the node.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
 }
 
 fn write_settings(dir: &Path, number: usize, name: &str, cgroup: &str, pki: &Pki) -> Result<()> {
-    let containerd = include_str!("texts/containerd.toml").replace("@sandbox@", images::BUSYBOX);
+    let containerd = include_str!("texts/containerd.toml").replace("@sandbox@", &images::busybox());
     fs::write(dir.join("containerd.toml"), containerd)?;
     let kubelet = include_str!("texts/kubelet.yaml")
-        .replace(
-            "@pki@",
-            pki.file("").to_string_lossy().trim_end_matches('/'),
-        )
+        .replace("@pki@", &pki.folder().to_string_lossy())
         .replace("@node@", name)
         .replace("@cgroup@", cgroup);
     fs::write(dir.join("kubelet.yaml"), kubelet)?;
@@ -105,25 +120,11 @@ fn write_settings(dir: &Path, number: usize, name: &str, cgroup: &str, pki: &Pki
     Ok(())
 }
 
-/// Waits until the node is Ready.
-///
-/// # Errors
-/// When it does not get so, with the end of its logs.
-pub fn wait(run: &Run, bin: &Path, pki: &Pki, name: &str) -> Result<()> {
-    let logs = ["containerd", "kubelet"].map(|program| format!("{name}/{program}"));
-    let logs = [name, &logs[0], &logs[1]];
-    let node = format!("node/{name}");
-    run.wait(&format!("{name} gets ready"), BOUND, &logs, || {
-        let args = ["wait", "--for=condition=Ready", &node, "--timeout=5s"];
-        super::plane::kubectl(run, bin, pki, &args)
-    })
-}
-
-/// Is the node: the process that [`start`] starts.
+/// Is the node: the process that [`Node::start`] starts.
 ///
 /// # Errors
 /// When something cannot be mounted or started, and when the kubelet ends.
-pub fn be(args: &NodeArgs) -> Result<()> {
+pub fn be(args: &NodeArgs) -> Result<Infallible> {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS).context("new namespaces")?;
     nix::unistd::sethostname(&args.name)?;
     mount_own(&args.dir)?;
@@ -134,14 +135,10 @@ pub fn be(args: &NodeArgs) -> Result<()> {
     containerd
         .arg("--config")
         .arg(args.dir.join("containerd.toml"));
-    args.start("containerd", &mut containerd)?;
-    let begin = Instant::now();
-    while !ctr(&["version"]).is_ok_and(|output| output.status.success()) {
-        if begin.elapsed() > BOUND {
-            bail!("containerd does not answer");
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+    let mut processes = vec![args.start("containerd", &mut containerd)?];
+    wait("containerd", &mut processes, || {
+        Ok(ctr(&["version"])?.status.success())
+    })?;
     for image in &args.image {
         let words = ["-n", "k8s.io", "images", "import", &image.to_string_lossy()];
         let output = ctr(&words)?;
@@ -153,9 +150,13 @@ pub fn be(args: &NodeArgs) -> Result<()> {
             );
         }
     }
-    args.start("proxy", &mut args.proxy())?;
-    let status = args.start("kubelet", &mut args.kubelet())?.wait()?;
-    bail!("kubelet: {status}")
+    processes.push(args.start("kubelet", &mut args.kubelet())?);
+    processes.push(args.start("proxy", &mut args.proxy())?);
+    // Whoever waits for the node learns of its end, and why.
+    loop {
+        look_after(&args.name, &mut processes)?;
+        thread::sleep(Duration::from_millis(200));
+    }
 }
 
 impl NodeArgs {
@@ -192,14 +193,8 @@ impl NodeArgs {
         self.pki.join(file).display().to_string()
     }
 
-    fn start(&self, name: &str, command: &mut Command) -> Result<Child> {
-        let log = File::create(self.dir.join(format!("{name}.log")))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))
+    fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
+        Process::start(command, self.dir.join(format!("{name}.log")))
     }
 }
 

@@ -17,8 +17,7 @@ const KUBECONFIG: &str = include_str!("texts/kubeconfig.yaml");
 /// Somebody of this group may do everything.
 const MASTERS: &str = "system:masters";
 
-/// The folder with all of it. Files: `ca.crt`, `sa.key`, `tokens.csv`, `NAME.crt`, `NAME.key`, `NAME.kubeconfig`.
-#[derive(Clone)]
+/// The folder with all of it. Files: `ca.crt`, `sa.key`, `sa.pub`, `tokens.csv`, `NAME.crt`, `NAME.key`, `NAME.kubeconfig`.
 pub struct Pki(PathBuf);
 
 impl Pki {
@@ -34,7 +33,9 @@ impl Pki {
             .push(DnType::CommonName, "test-ca");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         fs::write(pki.file("ca.crt"), ca.pem())?;
-        fs::write(pki.file("sa.key"), KeyPair::generate()?.serialize_pem())?;
+        let accounts = KeyPair::generate()?;
+        fs::write(pki.file("sa.key"), accounts.serialize_pem())?;
+        fs::write(pki.file("sa.pub"), accounts.public_key_pem())?;
 
         let servers = [SERVER, SERVICE, "127.0.0.1"].map(String::from);
         pki.server(&ca, "apiserver", &servers)?;
@@ -44,6 +45,10 @@ impl Pki {
         }
         pki.kubeconfigs(nodes)?;
         Ok(pki)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.0
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

@@ -3,11 +3,11 @@
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, Stdio};
+use std::process::{self, Command};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::cgroups;
 use crate::duty::Duty;
@@ -20,8 +20,6 @@ const FOLDERS: &str = "/var/tmp";
 /// Held as long as the run lives.
 const LOCK: &str = "lock";
 const NAMESPACES: &str = "/run/netns";
-/// Lines of a log that are shown when something fails.
-const TAIL_LINES: usize = 15;
 
 /// The names of one run. Two can stand side by side.
 #[derive(Clone)]
@@ -135,54 +133,6 @@ impl Run {
             .arg("--")
             .arg(program);
         Ok(command)
-    }
-
-    /// Starts such a command, with its words in the log `name`.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn start(&self, name: &str, command: &mut Command) -> Result<Child> {
-        let log = File::create(self.log(name))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.dir().join(format!("{name}.log"))
-    }
-
-    /// Waits until `is_so`.
-    ///
-    /// # Errors
-    /// When it is not within `bound`, with the end of the logs of those who are to blame.
-    pub fn wait(
-        &self,
-        what: &str,
-        bound: Duration,
-        logs: &[&str],
-        mut is_so: impl FnMut() -> bool,
-    ) -> Result<()> {
-        let begin = Instant::now();
-        while !is_so() {
-            if begin.elapsed() > bound {
-                let said: String = logs.iter().map(|name| self.tail(name)).collect();
-                bail!("{what}: not within {} s\n{said}", bound.as_secs());
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-
-    fn tail(&self, name: &str) -> String {
-        let text = fs::read(self.log(name)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        let end = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        format!("{name} said:\n{end}\n")
     }
 
     /// Ends its processes, and takes away its namespaces, cgroups and files, whatever of it is there.

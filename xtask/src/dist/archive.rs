@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
+use tar::{EntryType, Header};
 use walkdir::WalkDir;
 
 /// A tar archive in the making. All entries are root's and of the start of 1970.
@@ -20,15 +21,32 @@ impl Archive {
     /// # Errors
     /// When tar cannot hold the path.
     pub fn file(&mut self, path: &str, bytes: &[u8], mode: u32) -> Result<()> {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_mode(mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
+        let mut header = header(EntryType::Regular, mode);
         header.set_size(bytes.len() as u64);
         self.0
             .append_data(&mut header, path, bytes)
+            .with_context(|| format!("cannot archive {path}"))
+    }
+
+    /// Adds an empty folder.
+    ///
+    /// # Errors
+    /// When tar cannot hold the path.
+    pub fn folder(&mut self, path: &str, mode: u32) -> Result<()> {
+        let mut header = header(EntryType::Directory, mode);
+        self.0
+            .append_data(&mut header, path, std::io::empty())
+            .with_context(|| format!("cannot archive {path}"))
+    }
+
+    /// Adds a symbolic link to `target`.
+    ///
+    /// # Errors
+    /// When tar cannot hold one of the paths.
+    pub fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        let mut header = header(EntryType::Symlink, 0o777);
+        self.0
+            .append_link(&mut header, path, target)
             .with_context(|| format!("cannot archive {path}"))
     }
 
@@ -56,6 +74,17 @@ impl Archive {
     pub fn finish(self) -> Result<Vec<u8>> {
         Ok(self.0.into_inner()?)
     }
+}
+
+fn header(kind: EntryType, mode: u32) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header
 }
 
 /// The SHA-256 sum in hexadecimal.

@@ -42,21 +42,28 @@ pub fn archive(ctx: &Ctx, program: &Path) -> Result<Vec<u8>> {
             fs::read(ctx.root.join(licence)).with_context(|| format!("cannot read {licence}"))?;
         layer.file(&format!("licenses/{licence}"), &text, 0o644)?;
     }
-    pack(&layer.finish()?)
+    let config = json!({
+        "Entrypoint": ["/netchaos"],
+        "Labels": {
+            "org.opencontainers.image.title": "netchaos",
+            "org.opencontainers.image.version": VERSION,
+            "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
+        },
+    });
+    pack(REPOSITORY, VERSION, &config, &layer.finish()?)
 }
 
-fn pack(layer: &[u8]) -> Result<Vec<u8>> {
+/// The archive of an image with one layer: `repository` and `tag` are its name, `config` is what a container of it is
+/// started with (OCI Image Format Specification 1.1, config.md).
+///
+/// # Errors
+/// None that writing to memory has.
+pub fn pack(repository: &str, tag: &str, config: &Value, layer: &[u8]) -> Result<Vec<u8>> {
+    let reference = format!("{repository}:{tag}");
     let config = bytes_of(&json!({
         "architecture": architecture(),
         "os": "linux",
-        "config": {
-            "Entrypoint": ["/netchaos"],
-            "Labels": {
-                "org.opencontainers.image.title": "netchaos",
-                "org.opencontainers.image.version": VERSION,
-                "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
-            },
-        },
+        "config": config,
         "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
     }));
     let manifest = bytes_of(&json!({
@@ -69,8 +76,8 @@ fn pack(layer: &[u8]) -> Result<Vec<u8>> {
     entry["platform"] = json!({"architecture": architecture(), "os": "linux"});
     entry["annotations"] = json!({
         // containerd's name for it, and the specification's, which has room for a tag alone.
-        "io.containerd.image.name": reference(),
-        "org.opencontainers.image.ref.name": VERSION,
+        "io.containerd.image.name": reference,
+        "org.opencontainers.image.ref.name": tag,
     });
     let index = bytes_of(&json!({
         "schemaVersion": 2,
@@ -79,7 +86,7 @@ fn pack(layer: &[u8]) -> Result<Vec<u8>> {
     }));
     let docker = bytes_of(&json!([{
         "Config": blob(&config),
-        "RepoTags": [reference()],
+        "RepoTags": [reference],
         "Layers": [blob(layer)],
     }]));
     let mut archive = Archive::new();
@@ -138,7 +145,8 @@ mod tests {
 
     #[test]
     fn every_digest_in_an_image_is_that_of_a_blob() {
-        let archive = pack(b"a layer").unwrap();
+        let pack = || pack("example.org/a", "1", &json!({"Cmd": ["/a"]}), b"a layer").unwrap();
+        let archive = pack();
         let files = files(&archive);
         let parse = |name: &str| serde_json::from_slice::<Value>(&files[name]).unwrap();
         let named = |value: &Value| {
@@ -156,17 +164,14 @@ mod tests {
             config["rootfs"]["diff_ids"][0],
             manifest["layers"][0]["digest"]
         );
-        assert_eq!(config["config"]["Entrypoint"], json!(["/netchaos"]));
+        assert_eq!(config["config"]["Cmd"], json!(["/a"]));
         let docker = parse("manifest.json");
         for name in [&docker[0]["Config"], &docker[0]["Layers"][0]] {
             assert!(files.contains_key(name.as_str().unwrap()), "{name}");
         }
         let name = &index["manifests"][0]["annotations"]["io.containerd.image.name"];
         assert_eq!(*name, docker[0]["RepoTags"][0]);
-        assert_eq!(
-            pack(b"a layer").unwrap(),
-            archive,
-            "the same bytes each time"
-        );
+        assert_eq!(docker[0]["RepoTags"], json!(["example.org/a:1"]));
+        assert_eq!(pack(), archive, "the same bytes each time");
     }
 }

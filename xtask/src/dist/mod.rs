@@ -1,7 +1,7 @@
 //! What is handed out: a tarball with the static program and all that is shipped beside it, the image of the
 //! container, and the sums of both. The same sources and compiler give the same bytes.
 
-mod archive;
+pub mod archive;
 pub mod image;
 
 use std::env::consts::ARCH;

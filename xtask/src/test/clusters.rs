@@ -1,8 +1,9 @@
 //! The tests in a real Kubernetes.
 
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::results::Results;
 use super::runner::RunnerArgs;
@@ -10,6 +11,7 @@ use super::{Run, announce, failure, follow};
 use crate::build;
 use crate::cluster::{self, binaries};
 use crate::ctx::as_root;
+use crate::dist::image;
 use crate::setup::packages;
 
 impl Run<'_> {
@@ -32,10 +34,16 @@ impl Run<'_> {
         let busybox = packages::cluster_tools(self.ctx)?;
         let bin = binaries::ready(self.ctx, nodes > 0)?;
         let tests = self.binaries(prefix)?;
-        let image_of = (nodes > 0)
-            .then(|| build::standalone(self.ctx, &self.toolchain))
-            .transpose()?;
+        let image = (nodes > 0).then(|| self.image()).transpose()?;
         let runner = RunnerArgs::words(&self.netchaos, self.filter, tests);
-        cluster::command(&bin, nodes, &busybox, image_of.as_deref(), runner)
+        cluster::command(&bin, nodes, &busybox, image.as_deref(), runner)
+    }
+    /// The archive of the image, as it is handed out.
+    fn image(&self) -> Result<PathBuf> {
+        let program = build::standalone(self.ctx, &self.toolchain)?;
+        let path = program.with_file_name(image::file_name());
+        fs::write(&path, image::archive(self.ctx, &program)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
 }
