@@ -122,7 +122,7 @@ impl Drop for Shell {
 }
 
 #[test]
-fn each_command_does_what_is_shown() {
+fn each_command_of_the_docs_does_what_is_shown() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kubernetes.md");
     let page = fs::read_to_string(page).expect("the page is there");
     let commands = commands(&page);
