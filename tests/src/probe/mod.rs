@@ -2,6 +2,7 @@
 //! namespace that is in: see [`Netns::run`](crate::netns::Netns::run).
 
 mod counters;
+mod each_to_each;
 mod echo;
 mod flow;
 mod flowed;
@@ -15,6 +16,7 @@ mod way;
 
 pub use self::{
     counters::{Device, Udp, class_packets, device, filter_packets, find, netem_queue, udp},
+    each_to_each::each_to_each,
     echo::EchoServer,
     flow::{Flow, Options, Sink, realtime},
     flowed::Flowed,
