@@ -63,11 +63,11 @@ impl Plane {
 /// A namespace with an eth0 that is plugged into the switch.
 fn connect(switch: &Netns, name: &str, address: Ipv4Addr) -> Netns {
     let netns = Netns::new(name);
-    let own = netns.name();
+    let (own, port) = (netns.name(), format!("to-{name}"));
     switch.ip(&format!(
-        "link add {name} type veth peer name eth0 netns {own}"
+        "link add {port} type veth peer name eth0 netns {own}"
     ));
-    switch.ip(&format!("link set {name} master br0 up"));
+    switch.ip(&format!("link set {port} master br0 up"));
     netns.ip("link set lo up");
     netns.ip(&format!("addr add {address}/24 dev eth0"));
     netns.ip("link set eth0 up");
