@@ -36,6 +36,20 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
                 "warnings",
             ]),
         ),
+        (
+            "clippy with the agent",
+            cargo(&[
+                "clippy",
+                "--package",
+                "netchaos-userspace",
+                "--features",
+                "agent",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        ),
         ("clippy on the eBPF programs", bpf_clippy(&toolchain, ctx)),
     ] {
         ui::note(name);

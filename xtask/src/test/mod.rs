@@ -30,6 +30,9 @@ const UNIT_PACKAGES: [&str; 4] = [
     "xtask",
 ];
 
+/// What `netchaos agent` is behind.
+const AGENT: &str = "netchaos-userspace/agent";
+
 /// Which tests to run.
 #[derive(Args)]
 pub struct TestArgs {
@@ -162,7 +165,7 @@ impl Run<'_> {
         let mut results = Results::new("unit", false);
         announce(&results.stage);
         let mut command = self.toolchain.cargo(self.ctx);
-        command.args(["test", "--no-fail-fast"]);
+        command.args(["test", "--no-fail-fast", "--features", AGENT]);
         command.args(UNIT_PACKAGES.iter().flat_map(|package| ["-p", package]));
         command.arg("--").args(self.filter);
         let outcome = follow(&mut command, &mut results);
