@@ -105,6 +105,23 @@ impl Chaos {
         std::mem::forget(self);
     }
 
+    /// Waits until it is gone, after somebody else has deleted it.
+    ///
+    /// # Panics
+    /// When it does not go.
+    #[track_caller]
+    pub fn wait_until_gone(self) {
+        wait_until(&format!("{} is gone", self.name), || {
+            let done = kubectl(&self.args("get"));
+            if done.stderr.contains("NotFound") {
+                Ok(())
+            } else {
+                Err(done.to_string())
+            }
+        });
+        std::mem::forget(self);
+    }
+
     fn try_delete(&self) -> crate::command::Done {
         kubectl(&[&self.args("delete")[..], &["--timeout=30s"]].concat())
     }
