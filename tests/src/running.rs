@@ -30,6 +30,10 @@ impl Running {
         Self(child)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// # Panics
     /// Never: a child can be asked.
     pub fn has_ended(&mut self) -> bool {

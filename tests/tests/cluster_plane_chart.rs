@@ -11,6 +11,8 @@ use netchaos_tests::{
 const OLDEST: &str = "--kube-version=1.31.0";
 /// Set, the test writes the manifests that it finds to differ.
 const RENDER: &str = "NETCHAOS_RENDER";
+/// On no node: what the agent does is for other tests.
+const NOWHERE: &str = "--set=nodeSelector.netchaos\\.test/nowhere=yes";
 /// In the order in which `kubectl apply --filename=deploy/kubernetes` applies them.
 const MANIFESTS: [&str; 5] = ["namespace", "crd", "admission", "rbac", "agent"];
 
@@ -193,9 +195,7 @@ impl Release {
         kubectl_with_input(&["apply", "--filename=-"], &labelled).ok();
         let release = Self;
         let namespace = format!("--namespace={namespace}");
-        // On no node: what the agent does is for other tests.
-        let nowhere = "--set=nodeSelector.netchaos\\.test/nowhere=yes";
-        helm(&["install", "chart", &chart(), &namespace, &group, nowhere])
+        helm(&["install", "chart", &chart(), &namespace, &group, NOWHERE])
             .ok()
             .says(&["kubectl get netchaos --all-namespaces"]);
         release
@@ -274,5 +274,11 @@ fn a_release_has_the_rights_it_needs_and_no_other() {
     kubectl(&["wait", "--for=condition=Established", &crd]).ok();
     helm(&["uninstall", "chart", &own]).ok();
     kubectl(&["get", &crd]).ok();
+    // As that of Chaos Mesh: it is somebody else's, and is taken over where that is asked for.
+    let group = format!("--set=group={group}");
+    let other = ["install", "other", &chart(), &own, &group, NOWHERE];
+    helm(&other).fails_with(1).says(&["cannot be imported"]);
+    helm(&[&other[..], &["--take-ownership"]].concat()).ok();
+    helm(&["uninstall", "other", &own]).ok();
     drop(release);
 }

@@ -231,21 +231,28 @@ fn a_lease_is_renewed_and_one_that_is_not_ends_the_fault_with_no_process_alive()
 #[test]
 fn an_end_stays_where_it_is_unless_the_object_has_another() {
     Lab::test_with(&[], |lab| {
-        let until = |seconds| Holding {
-            until: Until::In(Duration::from_secs(seconds)),
+        let until = |rest| Holding {
+            until: Until::In(rest),
             ..holding("shop", "10.77.0.3")
         };
         let left = || shown(lab, "cut")["endsIn"].as_f64().expect("an end");
-        assert_held(lab, &until(600), Effect::Created);
-        assert_held(lab, &until(601), Effect::Unchanged);
-        assert!(left() <= 600.0);
-        assert_held(lab, &until(900), Effect::Changed);
+        // An object has a moment; how far that is gets less from call to call.
+        let end = Instant::now() + Duration::from_secs(600);
+        let rest = || end.saturating_duration_since(Instant::now());
+        assert_held(lab, &until(rest()), Effect::Created);
+        let first = left();
+        // A clock that is a second ahead, and one that is behind.
+        assert_held(lab, &until(rest() + ms(1000)), Effect::Unchanged);
+        assert_held(lab, &until(rest() - ms(1000)), Effect::Unchanged);
+        assert!(left() <= first);
+        let later = rest() + Duration::from_secs(300);
+        assert_held(lab, &until(later), Effect::Changed);
         assert!((800.0..=900.0).contains(&left()));
         assert_eq!(shown(lab, "cut").get("leaseEndsIn"), None);
         // Without a duration from now on.
         assert_held(lab, &holding("shop", "10.77.0.3"), Effect::Changed);
         assert_eq!(shown(lab, "cut")["endsIn"], Value::Null);
-        assert_held(lab, &until(2), Effect::Changed);
+        assert_held(lab, &until(ms(2000)), Effect::Changed);
         thread::sleep(ms(2500));
         lab.assert_cut("ended", &[("10.77.0.3", false)]);
         // What has ended is swept by whoever writes next.

@@ -107,9 +107,9 @@ impl<'a> Node<'a> {
         let there: BTreeSet<&String> = pods.iter().map(|(_, pod)| &pod.uid).collect();
         self.in_hand
             .retain(|uid, in_hand| there.contains(uid) || in_hand.is_busy());
-        let now = SystemTime::now();
+        let mut orders = self.orders();
         for (id, pod) in pods {
-            let orders = self.orders(&id, now);
+            let orders = orders.remove(&id.to_string()).unwrap_or_default();
             let uid = pod.uid.clone();
             let in_hand = self.in_hand.entry(uid.clone()).or_default();
             if !in_hand.has_work(&orders, &pod.addresses) || self.jobs.len() >= AT_ONCE {
@@ -128,17 +128,27 @@ impl<'a> Node<'a> {
         self.metrics.set_pods(places.collect());
     }
 
-    /// The faults that a pod shall have.
-    fn orders(&self, pod: &Id, now: SystemTime) -> Vec<Order> {
-        let name = pod.to_string();
-        let is_chosen = |chaos: &&Chaos| {
-            chaos.runs(now)
-                && chaos.has_finalizer()
-                && chaos.status.netchaos.state != State::Refused
-                && chaos.status.records(PLACE).any(|record| record.id == name)
-        };
-        self.chaoses
-            .with(|all| all.values().filter(is_chosen).filter_map(order).collect())
+    /// The faults that pods shall have, by their `NAMESPACE/NAME`.
+    fn orders(&self) -> BTreeMap<String, Vec<Order>> {
+        let now = SystemTime::now();
+        let mut orders: BTreeMap<String, Vec<Order>> = BTreeMap::new();
+        self.chaoses.with(|all| {
+            let acts = |chaos: &&Chaos| {
+                chaos.runs(now)
+                    && chaos.has_finalizer()
+                    && chaos.status.netchaos.state != State::Refused
+            };
+            for chaos in all.values().filter(acts) {
+                let Some(order) = order(chaos) else {
+                    continue;
+                };
+                for record in chaos.status.records(PLACE) {
+                    let of_pod = orders.entry(record.id.clone()).or_default();
+                    of_pod.push(order.clone());
+                }
+            }
+        });
+        orders
     }
 
     fn note(&mut self, uid: &str, took: Duration, outcome: Result<Brought, String>) {

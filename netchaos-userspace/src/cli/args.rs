@@ -186,6 +186,10 @@ pub struct Run {
     #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
     #[arg(conflicts_with_all = ["name", "Aim", "duration"])]
     pub files: Vec<String>,
+    /// Take away first what netchaos has left in the place, whatever it is: for a container that is
+    /// started again after it was killed
+    #[arg(long)]
+    pub heal: bool,
     #[command(flatten)]
     pub what: What,
     #[command(flatten)]

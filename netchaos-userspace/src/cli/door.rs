@@ -6,7 +6,7 @@ use crate::{
     door::{self, Answer, Ask},
     engine::{Listed, Written},
     experiment::Target,
-    place::PodName,
+    place::{PodName, Where},
 };
 
 /// The experiments of a pod, and what lies about there.
@@ -37,6 +37,17 @@ pub fn target(
         Ok(Answer::Written(written)) => Some(Ok(written)),
         Ok(_) => None,
         Err(failure) => Some(Err(failure)),
+    }
+}
+
+/// The pod by its uid, which the agent may know where no runtime could be asked.
+pub fn wanted(place: &args::Place) -> Option<Where> {
+    match ask(place, Ask::Uid)? {
+        Ok(Answer::Uid(uid)) => Some(Where::Pod {
+            name: PodName::Uid(uid),
+            host_network: place.host_network,
+        }),
+        _ => None,
     }
 }
 

@@ -205,10 +205,25 @@ pub fn run(run: args::Run) -> Result<(), Failure> {
         let _ = say(format, written);
     };
     let flushed = engine::inside(&place, async |session| {
+        if run.heal {
+            heal_first(&session).await;
+        }
         session.run(laying, began, note).await
     })?;
     say_flushed(flushed);
     Ok(())
+}
+
+/// What cannot be taken away keeps nothing from being laid beside it: it steers no packet any more.
+async fn heal_first(session: &engine::Session<'_>) {
+    match session.heal().await {
+        Ok(healed) if healed.devices.is_empty() && healed.filters.is_empty() => {}
+        Ok(healed) => {
+            let things: Vec<String> = healed.filters.into_iter().chain(healed.devices).collect();
+            note(&format!("took away {}", things.join(", ")));
+        }
+        Err(error) => note(&format!("{}; going on", error.with_sources())),
+    }
 }
 
 fn say_flushed(packets: u32) {
@@ -330,7 +345,12 @@ pub fn heal(heal: args::Heal) -> Result<(), Failure> {
 }
 
 pub fn open(place: &args::Place) -> Result<Place, Failure> {
-    Ok(Place::open(&place.wanted()).map_err(engine::Error::from)?)
+    let opened = Place::open(&place.wanted());
+    let opened = opened.or_else(|error| match door::wanted(place) {
+        Some(wanted) => Place::open(&wanted),
+        None => Err(error),
+    });
+    Ok(opened.map_err(engine::Error::from)?)
 }
 
 /// The place asked for, or all that can be found, each opened when it is its turn.

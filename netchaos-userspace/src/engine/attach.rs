@@ -219,7 +219,8 @@ pub(super) async fn free(
     let mut others = 0;
     let mut deleted = Vec::new();
     for hook in Hook::BOTH {
-        if let Some(id) = tcx::own(device.index, hook)? {
+        // Several, where runs without the right to tell whose they are were killed.
+        while let Some(id) = tcx::own(device.index, hook)? {
             tcx::detach(id, device.index, hook)?;
             deleted.push(format!("{} at tcx of {}", bpf::name_at(hook), device.name));
         }

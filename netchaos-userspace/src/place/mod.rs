@@ -11,7 +11,6 @@ use std::{fmt, path::Path, str::FromStr};
 
 use self::{cgroup::Owner, runtime::Sandbox};
 use crate::{
-    door::{self, Answer, Ask},
     kernel::{netns::Namespace, process::Process},
     names::View,
 };
@@ -138,14 +137,7 @@ impl Place {
             Where::Pod {
                 name: PodName::Named { namespace, name },
                 host_network,
-            } => match runtime::sandbox(namespace, name) {
-                Ok(sandbox) => open_sandbox(sandbox, wanted, *host_network),
-                // An agent may know it, without a runtime that can be asked.
-                Err(error) => match door::ask(&format!("{namespace}/{name}"), Ask::Uid) {
-                    Some(Answer::Uid(uid)) => Self::of_pod(&uid, *host_network),
-                    _ => Err(error),
-                },
-            },
+            } => open_sandbox(runtime::sandbox(namespace, name)?, wanted, *host_network),
         }
     }
 

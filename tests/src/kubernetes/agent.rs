@@ -160,6 +160,12 @@ impl Agent {
         run("nsenter", &[&netns, "--", "bash", "-c", &script]).stdout
     }
 
+    /// # Panics
+    /// When it has been ended.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").pid()
+    }
+
     /// Its log.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, thread};
 
 use serde_json::{Value, json};
 
-use super::{apply, get, kubectl, wait_until};
+use super::{apply, example, get, kubectl, wait_until};
 
 /// An object, deleted when dropped.
 pub struct Chaos {
@@ -41,6 +41,25 @@ impl Chaos {
         apply(&object.to_string());
         Self {
             namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Applies `examples/kubernetes/NAME.yaml`, which is one object of that name.
+    ///
+    /// # Panics
+    /// When the API server refuses it.
+    #[track_caller]
+    pub fn example(name: &str) -> Self {
+        let file = example(name).display().to_string();
+        let applied = kubectl(&["apply", "--output=json", "--filename", &file])
+            .ok()
+            .json();
+        let namespace = applied["metadata"]["namespace"].as_str();
+        Self {
+            namespace: namespace
+                .expect("a NetworkChaos is in a namespace")
+                .to_owned(),
             name: name.to_owned(),
         }
     }

@@ -1,6 +1,6 @@
 //! The cluster that `cargo xtask test cluster` has started. Tests in `cluster_plane_*.rs` find a control plane without
-//! controllers, scheduler and nodes; what they need of nodes and pods they make themselves. Those in
-//! `cluster_nodes_*.rs` find nodes, `n1` and `n2`.
+//! controllers, scheduler and nodes; what they need of nodes and pods they make themselves. Those in `cluster_vm_*.rs` find
+//! the same in a VM, whose kernel has netem. Those in `cluster_nodes_*.rs` find nodes, `n1` and `n2`.
 //!
 //! What a test is told (xtask/src/cluster/mod.rs) is in its environment:
 //!
@@ -118,6 +118,14 @@ pub fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../deploy")
         .join(name)
+}
+
+/// The manifest `examples/kubernetes/NAME.yaml`.
+pub fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples/kubernetes")
+        .join(name)
+        .with_extension("yaml")
 }
 
 /// Waits until `what` happens to be so; `look` gives back what there is as long as it is not.

@@ -1,4 +1,4 @@
-//! Four pods that send to each other.
+//! Pods that send to each other: four peers, mostly.
 
 use std::{
     net::Ipv4Addr,
@@ -17,10 +17,25 @@ use crate::{
     statistics::{Chain, assert_share},
 };
 
-/// Their names. `c` and `d` have the label `role: store`; the label `peer` of each is its name.
-pub const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+/// The names of the four.
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 /// Datagrams from each to each other.
 const COUNT: u64 = 400;
+
+/// The name of a pod that is to be made, and its labels.
+pub type Named = (&'static str, Value);
+
+/// The four. `c` and `d` have the label `role: store`; the label `peer` of each is its name.
+fn four() -> [Named; 4] {
+    NAMES.map(|name| {
+        let role = if ["c", "d"].contains(&name) {
+            "store"
+        } else {
+            "client"
+        };
+        (name, json!({"peer": name, "role": role}))
+    })
+}
 
 /// A pod, seen from outside.
 pub struct Peer {
@@ -57,7 +72,7 @@ impl Peer {
     }
 }
 
-/// The peers, in a Kubernetes namespace of their own.
+/// The peers, in one Kubernetes namespace.
 pub struct Peers {
     pub namespace: String,
     // Dropped in this order: names of namespaces before what is in them.
@@ -67,17 +82,26 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Pods beside a control plane alone: processes in cgroups and namespaces, as a kubelet would have made them; and
-    /// an agent for their node.
+    /// Four pods beside a control plane alone, as [`Self::these_on_plane`] makes them, in a Kubernetes namespace of
+    /// their own.
     ///
     /// # Panics
     /// When they cannot be made.
     #[track_caller]
     pub fn on_plane() -> Self {
-        let namespace = new_namespace();
-        let (plane, peers) = Plane::start(&namespace);
+        Self::these_on_plane(&new_namespace(), &four())
+    }
+
+    /// Pods beside a control plane alone: processes in cgroups and namespaces, as a kubelet would have made them; and
+    /// an agent for their node.
+    ///
+    /// # Panics
+    /// When they cannot be made, such as when the Kubernetes namespace is not there.
+    #[track_caller]
+    pub fn these_on_plane(namespace: &str, pods: &[Named]) -> Self {
+        let (plane, peers) = Plane::start(namespace, pods);
         Self {
-            namespace,
+            namespace: namespace.to_owned(),
             peers,
             plane: Some(plane),
         }
@@ -91,7 +115,7 @@ impl Peers {
     pub fn on_nodes() -> Self {
         super::install();
         let namespace = new_namespace();
-        let peers = pods::start(&namespace);
+        let peers = pods::start(&namespace, &four());
         Self {
             namespace,
             peers,
@@ -127,9 +151,11 @@ impl Peers {
             .map(|peer| (&peer.netns, peer.address))
             .collect();
         let arrived = each_to_each(&all, COUNT);
-        let ways = |from: usize, to: usize| format!("{}->{}", NAMES[from], NAMES[to]);
+        let ways =
+            |from: usize, to: usize| format!("{}->{}", self.peers[from].name, self.peers[to].name);
+        let number = all.len();
         for (way, _) in lost {
-            let is_way = (0..16).any(|number| ways(number / 4, number % 4) == *way);
+            let is_way = (0..number * number).any(|at| ways(at / number, at % number) == *way);
             assert!(is_way, "{way} is no way");
         }
         let mut wrong = String::new();
@@ -196,17 +222,12 @@ pub(super) fn new_namespace() -> String {
     name
 }
 
-/// The pod of a peer. `more` is what its one container, and the place it is at, are.
-pub(super) fn pod(namespace: &str, name: &str, node: &str, container: Value) -> Value {
-    let role = if ["c", "d"].contains(&name) {
-        "store"
-    } else {
-        "client"
-    };
+/// The pod of a peer, on this node and with this one container.
+pub(super) fn pod(namespace: &str, (name, labels): &Named, node: &str, container: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"namespace": namespace, "name": name, "labels": {"peer": name, "role": role}},
+        "metadata": {"namespace": namespace, "name": name, "labels": labels},
         "spec": {
             "nodeName": node,
             "terminationGracePeriodSeconds": 0,
@@ -215,9 +236,9 @@ pub(super) fn pod(namespace: &str, name: &str, node: &str, container: Value) -> 
     })
 }
 
-/// Pods by their names, once all of them are there.
+/// Pods by their names, once all of them are there, in this order.
 #[track_caller]
-pub(super) fn pods_of(namespace: &str) -> Vec<(&'static str, Value)> {
+pub(super) fn pods_of(namespace: &str, named: &[Named]) -> Vec<(&'static str, Value)> {
     let pods = get(&["pods", "--namespace", namespace]);
     let pod = |name: &'static str| {
         let items = pods["items"].as_array().expect("a list");
@@ -228,5 +249,5 @@ pub(super) fn pods_of(namespace: &str) -> Vec<(&'static str, Value)> {
                 .clone(),
         )
     };
-    NAMES.map(pod).to_vec()
+    named.iter().map(|(name, _)| pod(name)).collect()
 }

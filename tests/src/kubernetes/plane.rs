@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Agent, BUSYBOX, apply, kubectl_with_input,
-    peers::{NAMES, Peer, pod, pods_of},
+    peers::{Named, Peer, pod, pods_of},
     variable,
 };
 use crate::{netns::Netns, running::Running};
@@ -30,19 +30,22 @@ pub struct Plane {
 
 impl Plane {
     #[track_caller]
-    pub fn start(namespace: &str) -> (Self, Vec<Peer>) {
+    pub fn start(namespace: &str, pods: &[Named]) -> (Self, Vec<Peer>) {
         let container = json!({"name": "peer", "image": BUSYBOX});
         let mut objects = vec![json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE},
         })];
-        objects.extend(NAMES.map(|name| pod(namespace, name, NODE, container.clone())));
+        objects.extend(
+            pods.iter()
+                .map(|named| pod(namespace, named, NODE, &container)),
+        );
         apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
 
         let switch = Netns::new("switch");
         switch.ip("link add br0 type bridge");
         switch.ip("link set br0 up");
         let (mut processes, mut peers, mut running) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, (name, pod)) in pods_of(namespace).into_iter().enumerate() {
+        for (number, (name, pod)) in pods_of(namespace, pods).into_iter().enumerate() {
             let address = Ipv4Addr::new(10, 244, 9, 10 + number as u8);
             let netns = connect(&switch, name, address);
             processes.push(process(&netns, &pod));

@@ -6,22 +6,22 @@ use serde_json::json;
 
 use super::{
     BUSYBOX, apply, kubectl,
-    peers::{NAMES, Peer, pod, pods_of},
+    peers::{Named, Peer, pod, pods_of},
 };
 use crate::netns::Netns;
 
 /// Starts the peers, and waits until they are ready.
 #[track_caller]
-pub fn start(namespace: &str) -> Vec<Peer> {
+pub fn start(namespace: &str, named: &[Named]) -> Vec<Peer> {
     let container = json!({
         "name": "peer",
         "image": BUSYBOX,
         "imagePullPolicy": "Never",
         "command": ["httpd", "-f", "-p", "8080"],
     });
-    let pods = NAMES.iter().enumerate().map(|(number, name)| {
+    let pods = named.iter().enumerate().map(|(number, named)| {
         let node = ["n1", "n2"][number % 2];
-        pod(namespace, name, node, container.clone())
+        pod(namespace, named, node, &container)
     });
     let list = json!({"apiVersion": "v1", "kind": "List", "items": pods.collect::<Vec<_>>()});
     // The account that every pod has is made a moment after its namespace.
@@ -52,7 +52,7 @@ pub fn start(namespace: &str) -> Vec<Peer> {
         let address: Ipv4Addr = address.parse().expect("an IPv4 address");
         (name, address, Netns::of_process(name, process_of(uid)))
     };
-    Peer::all(pods_of(namespace).into_iter().map(peer).collect())
+    Peer::all(pods_of(namespace, named).into_iter().map(peer).collect())
 }
 
 /// A process of a pod: whichever has the pod's uid in the names of its cgroups.

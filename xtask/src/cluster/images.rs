@@ -11,8 +11,8 @@ use crate::dist::archive::Archive;
 use crate::dist::image;
 use crate::ui::output;
 
-/// The image without its tag.
-const REPOSITORY: &str = "docker.io/local/busybox";
+/// The image without its tag: that of the examples, which has the same programs.
+const REPOSITORY: &str = "docker.io/library/busybox";
 const TAG: &str = "1";
 
 /// The image with its tag. A node also takes it for what keeps a pod's namespaces.

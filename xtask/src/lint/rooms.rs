@@ -14,7 +14,7 @@ struct Rule {
     applies: fn(room: &str) -> bool,
 }
 
-const RULES: [Rule; 5] = [
+const RULES: [Rule; 7] = [
     Rule {
         why: "experiment and plan are pure: same input, same plan",
         forbidden: &[
@@ -62,6 +62,20 @@ const RULES: [Rule; 5] = [
         why: "only kernel/netns changes namespaces",
         forbidden: &["nix::sched::setns", "libc::setns"],
         applies: |room| !in_room(room, "kernel/netns"),
+    },
+    Rule {
+        why: "only agent speaks with Kubernetes",
+        forbidden: &["kube", "k8s_openapi", "kube_lease_manager"],
+        applies: |room| !in_room(room, "agent"),
+    },
+    Rule {
+        why: "the faces use the other rooms, and not the other way round",
+        forbidden: &["crate::agent", "crate::cli", "crate::door"],
+        applies: |room| {
+            !["agent", "cli", "door"]
+                .iter()
+                .any(|face| in_room(room, face))
+        },
     },
     Rule {
         why: "netchaos runs no other programs",

@@ -30,7 +30,8 @@ impl Run<'_> {
         results
     }
 
-    fn cluster_command(&self, prefix: &str, nodes: usize) -> Result<Vec<PathBuf>> {
+    /// The words of a command that does so, in a VM as well.
+    pub(super) fn cluster_command(&self, prefix: &str, nodes: usize) -> Result<Vec<PathBuf>> {
         let busybox = packages::cluster_tools(self.ctx)?;
         let bin = binaries::ready(self.ctx, nodes > 0)?;
         let tests = self.binaries(prefix)?;
@@ -38,6 +39,7 @@ impl Run<'_> {
         let runner = RunnerArgs::words(&self.netchaos, self.filter, tests);
         cluster::command(&bin, nodes, &busybox, image.as_deref(), runner)
     }
+
     /// The archive of the image, as it is handed out.
     fn image(&self) -> Result<PathBuf> {
         let program = build::standalone(self.ctx, &self.toolchain)?;

@@ -53,6 +53,8 @@ enum Stage {
     Host,
     /// An API server, and nodes and pods of the test's own making.
     Plane,
+    /// The same in a VM.
+    PlaneVm,
     /// Real nodes.
     Nodes,
     Vm,
@@ -60,7 +62,7 @@ enum Stage {
 
 impl Stage {
     fn has_agents(&self) -> bool {
-        matches!(self, Self::Plane | Self::Nodes)
+        matches!(self, Self::Plane | Self::PlaneVm | Self::Nodes)
     }
 }
 
@@ -68,7 +70,7 @@ impl Stage {
 const STAGES: [(&str, &[Stage]); 4] = [
     ("unit", &[Stage::Unit]),
     ("host", &[Stage::Host]),
-    ("cluster", &[Stage::Plane, Stage::Nodes]),
+    ("cluster", &[Stage::Plane, Stage::PlaneVm, Stage::Nodes]),
     ("vm", &[Stage::Vm]),
 ];
 /// What no word means. Real nodes take some minutes more, the first time, than everything has.
@@ -150,6 +152,7 @@ impl Run<'_> {
             Stage::Unit => vec![self.unit()],
             Stage::Host => vec![self.host()],
             Stage::Plane => vec![self.cluster("cluster, control plane", "cluster_plane", 0)],
+            Stage::PlaneVm => self.cluster_in_vms(),
             Stage::Nodes => vec![self.cluster("cluster, nodes", "cluster_nodes", 2)],
             Stage::Vm => self.vms(),
         }
@@ -272,7 +275,10 @@ mod tests {
         assert_eq!(meant(&[]).unwrap(), (all.clone(), None));
         assert_eq!(
             meant(&words(&["cluster", "peers"])).unwrap(),
-            (vec![Stage::Plane, Stage::Nodes], Some("peers"))
+            (
+                vec![Stage::Plane, Stage::PlaneVm, Stage::Nodes],
+                Some("peers")
+            )
         );
         assert_eq!(meant(&words(&["vm"])).unwrap(), (vec![Stage::Vm], None));
         assert_eq!(meant(&words(&["delay"])).unwrap(), (all, Some("delay")));

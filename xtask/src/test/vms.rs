@@ -14,6 +14,8 @@ use crate::vm::{self, Sink, Stream};
 
 /// The kernels that tests run on when none is named.
 const KERNELS: [&str; 2] = ["6.1", "6.12"];
+/// The same for tests that have an API server in the VM, which takes its time.
+const CLUSTER_KERNELS: [&str; 1] = ["6.12"];
 /// From this version on a kernel has everything that the tests use.
 const ALL_MUST_RUN_FROM: (u32, u32) = (6, 1);
 /// What a VM takes besides its own memory, in MB: QEMU with the code that it has translated, and virtiofsd.
@@ -27,15 +29,44 @@ struct Ready {
 
 impl Run<'_> {
     pub(super) fn vms(&self) -> Vec<Results> {
+        self.on_kernels("vm", &KERNELS, || {
+            packages::container_runtimes(self.ctx)?;
+            self.runner("vm_")
+        })
+    }
+
+    /// A control plane in the VM, for what the host's kernel may lack.
+    pub(super) fn cluster_in_vms(&self) -> Vec<Results> {
+        self.on_kernels("cluster, control plane, vm", &CLUSTER_KERNELS, || {
+            self.cluster_command("cluster_vm", 0)
+        })
+    }
+
+    /// Runs a command in a VM on each kernel that was named, or else on each of `usual`. `command` gets ready what it
+    /// needs.
+    fn on_kernels(
+        &self,
+        stage: &str,
+        usual: &[&str],
+        command: impl FnOnce() -> Result<Vec<PathBuf>>,
+    ) -> Vec<Results> {
         let named = &self.args.kernel;
         let kernels = if named.is_empty() {
-            KERNELS.map(String::from).to_vec()
+            usual.iter().map(|&which| which.to_owned()).collect()
         } else {
             named.clone()
         };
-        let stages: Vec<_> = kernels.iter().map(|which| format!("vm {which}")).collect();
+        let stages: Vec<_> = kernels
+            .iter()
+            .map(|which| format!("{stage} {which}"))
+            .collect();
         // Whatever is installed, downloaded or built is so before the first VM starts.
-        let ready = self.ready();
+        let ready = command().and_then(|command| {
+            Ok(Ready {
+                command,
+                programs: vm::ready(self.ctx)?,
+            })
+        });
         let kernels: Vec<_> = kernels
             .iter()
             .map(|which| Kernel::named(self.ctx, which))
@@ -65,14 +96,6 @@ impl Run<'_> {
                 .collect(),
             Err(error) => vec![broken("vm", &format!("{error:#}"))],
         }
-    }
-
-    fn ready(&self) -> Result<Ready> {
-        packages::container_runtimes(self.ctx)?;
-        Ok(Ready {
-            command: self.runner("vm_")?,
-            programs: vm::ready(self.ctx)?,
-        })
     }
 
     fn vm(
