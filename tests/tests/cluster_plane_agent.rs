@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netchaos_tests::kubernetes::{Agent, Peers, kubectl};
+use netchaos_tests::kubernetes::{Agent, Peers};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -74,16 +74,11 @@ fn an_object_that_is_deleted_without_the_agent_goes_when_it_is_back() {
     let chaos = peers.chaos("cut", &cut(&json!({})));
     chaos.wait_until_injected(1);
     agent(&mut peers).end(Signal::SIGKILL);
-    delete_without_waiting(&peers);
+    chaos.ask_to_go();
     thread::sleep(Duration::from_secs(1));
     peers.assert_lost("deleted, and nobody there to recover it", &CUT);
     agent(&mut peers).start_again();
     chaos.wait_until_gone();
     peers.assert_lost("recovered", &[]);
     peers.assert_nothing_left();
-}
-
-fn delete_without_waiting(peers: &Peers) {
-    let namespace = format!("--namespace={}", peers.namespace);
-    kubectl(&["delete", "networkchaos/cut", "--wait=false", &namespace]).ok();
 }

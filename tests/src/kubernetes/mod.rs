@@ -14,10 +14,12 @@
 //! | `CLUSTER_NODES` | `NAME=PID`, separated by colons: a process in the node's network, mount and UTS namespace |
 
 mod agent;
+mod cast;
 mod chaos;
 mod peers;
 mod plane;
 mod pods;
+mod proxy;
 pub mod scenarios;
 
 use std::{
@@ -30,8 +32,10 @@ use std::{
 use self::peers::new_namespace;
 pub use self::{
     agent::{Agent, install},
+    cast::{Cast, Place, node},
     chaos::Chaos,
     peers::{Peer, Peers},
+    proxy::{Proxy, Way},
 };
 use crate::command::{Done, run, run_with_input};
 

@@ -5,7 +5,7 @@ use std::{
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
 };
 
@@ -64,7 +64,7 @@ impl Plane {
 }
 
 /// A namespace with an eth0 that is plugged into the switch.
-fn connect(switch: &Netns, name: &str, address: Ipv4Addr) -> Netns {
+pub(super) fn connect(switch: &Netns, name: &str, address: Ipv4Addr) -> Netns {
     let netns = Netns::new(name);
     let (own, port) = (netns.name(), format!("to-{name}"));
     switch.ip(&format!(
@@ -78,7 +78,7 @@ fn connect(switch: &Netns, name: &str, address: Ipv4Addr) -> Netns {
 }
 
 /// The pod as a kubelet tells of it once it runs.
-fn runs_at(mut pod: Value, address: Ipv4Addr) -> Value {
+pub(super) fn runs_at(mut pod: Value, address: Ipv4Addr) -> Value {
     let ready = ["PodScheduled", "Initialized", "ContainersReady", "Ready"]
         .map(|kind| json!({"type": kind, "status": "True"}));
     pod["status"] = json!({
@@ -91,18 +91,25 @@ fn runs_at(mut pod: Value, address: Ipv4Addr) -> Value {
 }
 
 /// Starts the process that is the pod's sandbox.
-fn process(netns: &Netns, pod: &Value) -> (Running, Cgroups) {
+pub(super) fn process(netns: &Netns, pod: &Value) -> (Running, Cgroups) {
+    held(netns.run(sleep), pod)
+}
+
+/// A program that does nothing, in the calling thread's namespace.
+pub(super) fn sleep() -> Child {
+    Command::new("sleep")
+        .arg("2147483647")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("sleep is there")
+}
+
+/// Makes a process the pod's.
+pub(super) fn held(child: Child, pod: &Value) -> (Running, Cgroups) {
     let uid = pod["metadata"]["uid"]
         .as_str()
         .expect("every object has one");
-    let child = netns.run(|| {
-        Command::new("sleep")
-            .arg("2147483647")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("sleep is there")
-    });
     // The id of a container: 64 hexadecimal digits.
     let container = format!("{:0>64}", uid.replace('-', ""));
     let path = format!("kubepods/besteffort/pod{uid}/{container}");
@@ -112,7 +119,7 @@ fn process(netns: &Netns, pod: &Value) -> (Running, Cgroups) {
 }
 
 /// A cgroup in every hierarchy, gone when dropped.
-struct Cgroups(Vec<PathBuf>);
+pub(super) struct Cgroups(Vec<PathBuf>);
 
 impl Cgroups {
     fn of(path: &Path) -> Self {

@@ -7,6 +7,7 @@ mod echo;
 mod flow;
 mod flowed;
 mod frames;
+mod line;
 mod neighbour;
 mod partition;
 mod raw;
@@ -21,6 +22,7 @@ pub use self::{
     flow::{Flow, Options, Sink, realtime},
     flowed::Flowed,
     frames::{Capture, leave_checksums_out},
+    line::Line,
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
     partition::{answers, assert_silent},
     raw::raw_delays,
