@@ -1,10 +1,10 @@
 //! The Helm chart: what it renders, which values it refuses, and what an API server says of it.
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf};
+use std::{collections::BTreeMap, env, fs};
 
 use netchaos_tests::{
     command::Done,
-    kubernetes::{helm, kubectl, kubectl_with_input},
+    kubernetes::{deploy, helm, kubectl, kubectl_with_input},
 };
 
 /// Helm asks no cluster when it only renders; the oldest Kubernetes that the chart takes.
@@ -15,12 +15,6 @@ const RENDER: &str = "NETCHAOS_RENDER";
 const NOWHERE: &str = "--set=nodeSelector.netchaos\\.test/nowhere=yes";
 /// In the order in which `kubectl apply --filename=deploy/kubernetes` applies them.
 const MANIFESTS: [&str; 5] = ["namespace", "crd", "admission", "rbac", "agent"];
-
-fn deploy(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../deploy")
-        .join(name)
-}
 
 fn chart() -> String {
     deploy("helm/netchaos")

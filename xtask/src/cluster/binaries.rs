@@ -75,10 +75,15 @@ fn build(ctx: &Ctx, version: &str, programs: &[&Program], dir: &Path) -> Result<
     let new = dir.join("new");
     fs::remove_dir_all(&new).ok();
     fs::create_dir_all(&new)?;
-    let minutes = if programs.len() > PLANE.len() {
-        "six"
-    } else {
-        "four"
+    let has = |all: &[Program]| {
+        programs
+            .iter()
+            .any(|one| all.iter().any(|is| is.name == one.name))
+    };
+    let minutes = match (has(&PLANE), has(&NODES)) {
+        (true, true) => "five",
+        (true, false) => "four",
+        _ => "two",
     };
     let names: Vec<_> = programs.iter().map(|program| program.name).collect();
     let what = format!(

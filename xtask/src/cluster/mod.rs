@@ -131,11 +131,8 @@ impl Cluster {
         };
         if !names.is_empty() {
             cluster.start_nodes(&names, args)?;
-            let names = names.join(", ");
-            ui::note(format_args!(
-                "{names} are ready after {:.1?}",
-                begin.elapsed()
-            ));
+            let (names, took) = (names.join(", "), begin.elapsed());
+            ui::note(format_args!("ready after {took:.1?}: {names}"));
         }
         for program in ["kubectl", "helm"] {
             cluster.wrap(program)?;
