@@ -18,7 +18,7 @@ const EXPERIMENTS: usize = 50;
 /// Kibibytes of resident memory that it may have at rest.
 const MOST_MEMORY: u64 = 30 * 1024;
 /// How long its rest is watched, and how much of a processor it may take in that time.
-const REST: Duration = Duration::from_secs(20);
+const REST: Duration = Duration::from_secs(10);
 const MOST_PROCESSOR: f64 = 0.01;
 /// Changes that are timed, and the longest that one may take to reach the packets.
 const CHANGES: usize = 10;
@@ -109,7 +109,7 @@ fn the_agent_is_small_and_at_rest_with_a_hundred_pods_and_fifty_experiments() {
         begin.elapsed()
     );
     // Threads that have done their work go by themselves.
-    thread::sleep(Duration::from_secs(12));
+    thread::sleep(Duration::from_secs(5));
     let before = processor(pid);
     thread::sleep(REST);
     let share = (processor(pid) - before).as_secs_f64() / REST.as_secs_f64();
