@@ -106,6 +106,12 @@ impl Shared {
 /// # Errors
 /// No API server is known, or the port is taken.
 pub fn run(settings: Settings) -> Result<(), Error> {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) is called before there is another thread. With an arena for each thread a
+    // part of what work in pods took would stay in it.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(THREADS)

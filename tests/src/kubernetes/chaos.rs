@@ -127,13 +127,16 @@ impl Chaos {
     /// When it does not get so.
     #[track_caller]
     pub fn wait_until_injected(&self, pods: usize) {
-        self.wait_for("Injected");
-        let status = self.status();
-        assert_eq!(
-            status["netchaos"]["injected"],
-            format!("{pods}/{pods}"),
-            "{status}"
-        );
+        let injected = format!("{pods}/{pods}");
+        wait_until(&format!("{} is in {injected} pods", self.name), || {
+            let status = self.status();
+            let own = &status["netchaos"];
+            if own["state"] == "Injected" && own["injected"] == injected {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
+        });
     }
 
     /// Deletes it, and waits until it is gone: until its fault is.
