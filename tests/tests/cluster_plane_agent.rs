@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netchaos_tests::kubernetes::{Agent, Peers};
+use netchaos_tests::kubernetes::{Agent, Cast, Peers};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -81,4 +81,29 @@ fn an_object_that_is_deleted_without_the_agent_goes_when_it_is_back() {
     chaos.wait_until_gone();
     peers.assert_lost("recovered", &[]);
     peers.assert_nothing_left();
+}
+
+#[test]
+fn an_object_that_is_made_again_at_once_has_its_fault() {
+    // One of the agents leads, the other does not.
+    let cast = Cast::new(&[
+        ("a", "again-1", "a"),
+        ("a2", "again-2", "a"),
+        ("b", "again-1", "b"),
+    ]);
+    let _agents = ["again-1", "again-2"].map(Agent::start);
+    let app = |app: &str| json!({"labelSelectors": {"app": app}});
+    let spec = cut(&json!({
+        "selector": app("a"), "target": {"mode": "all", "selector": app("b")},
+    }));
+    for _ in 0..15 {
+        let chaos = cast.chaos("cut", &spec);
+        // Whatever is on its way for this one meets the next one of its name.
+        chaos.annotate("chaos-mesh.chaos-mesh.org/cleanFinalizer=forced");
+        chaos.delete();
+        let again = cast.chaos("cut", &spec);
+        again.wait_until_injected(2);
+        again.delete();
+    }
+    cast.assert_nothing_left();
 }

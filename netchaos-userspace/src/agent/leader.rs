@@ -128,13 +128,13 @@ impl<'a> Leader<'a> {
         };
         let name = &chaos.id.name;
         let params = PatchParams::default();
-        let written = match step {
-            Step::Nothing => return Ok(()),
+        match step {
+            Step::Nothing => {}
             Step::AddFinalizer => {
                 let finalizers = chaos.finalizers.iter().map(String::as_str);
                 let finalizers: Vec<&str> = finalizers.chain([FINALIZER]).collect();
                 let body = json!({"metadata": {"finalizers": finalizers}});
-                api.patch(name, &params, &seen(body)).await?
+                api.patch(name, &params, &seen(body)).await?;
             }
             Step::RemoveFinalizer => {
                 let others = chaos.finalizers.iter().filter(|name| *name != FINALIZER);
@@ -150,7 +150,6 @@ impl<'a> Leader<'a> {
                     }],
                 )
                 .await;
-                return Ok(());
             }
             Step::Write(status, tidings) => {
                 let mut body = json!({"status": &status});
@@ -159,14 +158,9 @@ impl<'a> Leader<'a> {
                 let gone = gone.filter(|node| !status.netchaos.nodes.contains_key(*node));
                 body["status"]["netchaos"]["nodes"] =
                     gone.map(|node| (node.clone(), Value::Null)).collect();
-                let written = api.patch_status(name, &params, &seen(body)).await?;
+                api.patch_status(name, &params, &seen(body)).await?;
                 self.tell(chaos, tidings).await;
-                written
             }
-        };
-        if let Some(chaos) = Chaos::read(written) {
-            self.chaoses.learn(chaos.id.clone(), chaos);
-            self.changed.ring();
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! Copies of what the API server has, kept up by watches. They stay as they are while the API
-//! server cannot be reached.
+//! Copies of what the API server has, kept up by watches and by nothing else: the answer to a write
+//! can be older than what a watch has brought already. They stay as they are while the API server
+//! cannot be reached.
 
 use std::{
     collections::BTreeMap,
@@ -50,11 +51,6 @@ impl<T> Mirror<T> {
     /// Works with the items as they are now.
     pub fn with<R>(&self, work: impl FnOnce(&BTreeMap<Id, T>) -> R) -> R {
         work(&self.state().items)
-    }
-
-    /// Puts in what an answer to a write said, before the watch says it too.
-    pub fn learn(&self, id: Id, item: T) {
-        self.state().items.insert(id, item);
     }
 
     /// Keeps the copy up with a watch, for ever. `read` takes from an object what is needed.

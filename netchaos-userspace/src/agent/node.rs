@@ -9,7 +9,6 @@ use std::{
 use kube::{
     Client,
     api::{Patch, PatchParams},
-    core::DynamicObject,
 };
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
@@ -35,6 +34,8 @@ const TOGETHER: Duration = Duration::from_millis(10);
 const SOMETIMES: Duration = Duration::from_secs(60);
 /// So many pods are worked on at a time: each takes a thread.
 const AT_ONCE: usize = 4;
+/// A report that was taken comes back by the watch within this.
+const SHOWN: Duration = Duration::from_millis(100);
 /// The API server has this long to take a report.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -47,7 +48,7 @@ pub struct Node<'a> {
     /// By uid.
     in_hand: BTreeMap<String, InHand>,
     jobs: JoinSet<(String, Duration, Result<Brought, String>)>,
-    reports: JoinSet<(Id, Result<DynamicObject, String>)>,
+    reports: JoinSet<(Id, Result<(), String>)>,
     /// Objects whose report is on its way, or has failed and waits until then.
     reporting: BTreeMap<Id, Option<Instant>>,
 }
@@ -199,7 +200,7 @@ impl<'a> Node<'a> {
                 let params = PatchParams::default();
                 let patch = api.patch_status(&id.name, &params, &body);
                 let result = match tokio::time::timeout(PATIENCE, patch).await {
-                    Ok(result) => result.map_err(|error| error.to_string()),
+                    Ok(result) => result.map(drop).map_err(|error| error.to_string()),
                     Err(_) => Err("the API server does not answer".to_owned()),
                 };
                 (id, result)
@@ -245,22 +246,19 @@ impl<'a> Node<'a> {
         self.pods.with(|pods| pods.iter().any(is_it))
     }
 
-    fn reported(&mut self, id: Id, result: Result<DynamicObject, String>) {
-        self.reporting.remove(&id);
-        match result {
-            Ok(object) => {
-                if let Some(chaos) = Chaos::read(object) {
-                    self.chaoses.learn(id, chaos);
-                }
-            }
+    /// The watch brings what was written, and until then it is not written again; what could not be
+    /// written is tried again later.
+    fn reported(&mut self, id: Id, result: Result<(), String>) {
+        let pause = match result {
+            Ok(()) => SHOWN,
             Err(error) => {
                 say(&format!(
                     "NetworkChaos {id}: its status cannot be written: {error}"
                 ));
-                let again = Instant::now() + PATIENCE / 10;
-                self.reporting.insert(id, Some(again));
+                PATIENCE / 10
             }
-        }
+        };
+        self.reporting.insert(id, Some(Instant::now() + pause));
     }
 
     fn until_next(&self) -> Duration {
