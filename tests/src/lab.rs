@@ -11,6 +11,7 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -223,11 +224,20 @@ impl Lab {
     /// When one is not so.
     #[track_caller]
     pub fn assert_cut(&self, what: &str, expected: &[(&str, bool)]) {
-        for (to, is_cut) in expected {
-            let to = peer(to);
-            let answers = self.client.run(|| answers(to));
-            assert_eq!(!answers, *is_cut, "{what}: is {to} cut off?");
-        }
+        // All at once: what is cut off is waited for.
+        let is_cut = &|to: SocketAddr| !self.client.run(|| answers(to));
+        let found: Vec<_> = thread::scope(|scope| {
+            let asked: Vec<_> = expected
+                .iter()
+                .map(|(to, _)| (*to, peer(to)))
+                .map(|(to, address)| (to, scope.spawn(move || is_cut(address))))
+                .collect();
+            let joined = asked
+                .into_iter()
+                .map(|(to, asked)| (to, asked.join().expect("it can be asked")));
+            joined.collect()
+        });
+        assert_eq!(found, expected, "{what}: which are cut off?");
     }
 
     /// What an experiment has counted, as `show` tells it.
