@@ -62,17 +62,52 @@ pub enum Verdict {
 /// # Panics
 /// When it cannot be loaded.
 pub fn load(verdict: Verdict) -> OwnedFd {
-    const BPF_PROG_LOAD: libc::c_int = 5;
     let verdict = match verdict {
         Verdict::EndsTheChain => 0_i32,
         Verdict::GoesOn => -1,
     };
-    // `r0 = verdict; exit`
-    let code: [u64; 2] = [0xb7 | u64::from(verdict as u32) << 32, 0x95];
+    load_code(&[return_value(verdict), EXIT])
+}
+
+/// Loads a classifier that lets go on what has this mark and priority, and no `tc_index`, and drops all else.
+///
+/// # Panics
+/// When it cannot be loaded.
+pub fn load_strict(mark: u32, priority: u32) -> OwnedFd {
+    /// Offsets in `struct __sk_buff` (linux/bpf.h).
+    const MARK: u64 = 8;
+    const PRIORITY: u64 = 32;
+    const TC_INDEX: u64 = 44;
+    const TC_ACT_SHOT: i32 = 2;
+    // `r2 = *(u32 *)(r1 + field); if r2 != value goto the drop`
+    let load = |field: u64| 0x61 | 0x12 << 8 | field << 16;
+    let unless = |value: u32, skip: u64| 0x55 | 2 << 8 | skip << 16 | u64::from(value) << 32;
+    load_code(&[
+        load(MARK),
+        unless(mark, 6),
+        load(PRIORITY),
+        unless(priority, 4),
+        load(TC_INDEX),
+        unless(0, 2),
+        return_value(-1),
+        EXIT,
+        return_value(TC_ACT_SHOT),
+        EXIT,
+    ])
+}
+
+const EXIT: u64 = 0x95;
+
+const fn return_value(value: i32) -> u64 {
+    0xb7 | (value as u32 as u64) << 32
+}
+
+fn load_code(code: &[u64]) -> OwnedFd {
+    const BPF_PROG_LOAD: libc::c_int = 5;
     let license = c"GPL";
     let mut load = Load {
         program_type: 3,
-        instructions: 2,
+        instructions: code.len() as u32,
         code: code.as_ptr() as u64,
         license: license.as_ptr() as u64,
         ..Load::default()
@@ -83,6 +118,30 @@ pub fn load(verdict: Verdict) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// How often a program has run since [`count_runs`] was called.
+///
+/// # Panics
+/// When the kernel does not tell.
+pub fn runs(program: &OwnedFd) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd()));
+    let text = text.expect("the descriptor is open");
+    let line = text.lines().find_map(|line| line.strip_prefix("run_cnt:"));
+    line.and_then(|line| line.trim().parse().ok())
+        .expect("the kernel counts runs")
+}
+
+/// Makes the kernel count the runs of programs, until what this gives back is dropped.
+///
+/// # Panics
+/// When it refuses.
+pub fn count_runs() -> OwnedFd {
+    const BPF_ENABLE_STATS: libc::c_int = 32;
+    let run_time = 0_u32;
+    let fd = bpf(BPF_ENABLE_STATS, &run_time).expect("root can have them counted");
+    // SAFETY: as above.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 /// The hook to attach a program to.
 #[derive(Clone, Copy)]
 pub enum Tcx {
@@ -90,18 +149,31 @@ pub enum Tcx {
     Egress = 47,
 }
 
-/// Attaches a program at tcx of [`DEVICE`] in the calling thread's namespace; false on a kernel
-/// that has no tcx.
+/// Attaches a program at tcx of [`DEVICE`] in the calling thread's namespace, behind those that are
+/// there; false on a kernel that has no tcx.
 ///
 /// # Panics
 /// When a kernel that has it refuses.
 pub fn attach(program: &OwnedFd, hook: Tcx) -> bool {
+    attach_with(program, hook, 0)
+}
+
+/// As [`attach`], in front of those that are there.
+///
+/// # Panics
+/// As [`attach`].
+pub fn attach_first(program: &OwnedFd, hook: Tcx) -> bool {
+    const BPF_F_BEFORE: u32 = 1 << 3;
+    attach_with(program, hook, BPF_F_BEFORE)
+}
+
+fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
     const BPF_PROG_ATTACH: libc::c_int = 8;
     let attach = Attach {
         target: if_nametoindex(DEVICE).expect("the device is there"),
         program: program.as_raw_fd() as u32,
         kind: hook as u32,
-        flags: 0,
+        flags,
     };
     match bpf(BPF_PROG_ATTACH, &attach) {
         Ok(_) => true,

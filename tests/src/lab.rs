@@ -225,19 +225,18 @@ impl Lab {
     #[track_caller]
     pub fn assert_cut(&self, what: &str, expected: &[(&str, bool)]) {
         // All at once: what is cut off is waited for.
-        let is_cut = &|to: SocketAddr| !self.client.run(|| answers(to));
-        let found: Vec<_> = thread::scope(|scope| {
-            let asked: Vec<_> = expected
-                .iter()
-                .map(|(to, _)| (*to, peer(to)))
-                .map(|(to, address)| (to, scope.spawn(move || is_cut(address))))
-                .collect();
-            let joined = asked
-                .into_iter()
-                .map(|(to, asked)| (to, asked.join().expect("it can be asked")));
-            joined.collect()
+        let found: Vec<bool> = thread::scope(|scope| {
+            let ask = |to: &str| {
+                let to = peer(to);
+                scope.spawn(move || self.client.run(|| !answers(to)))
+            };
+            let asked: Vec<_> = expected.iter().map(|(to, _)| ask(to)).collect();
+            let joined = asked.into_iter().map(|asked| asked.join());
+            joined.map(|found| found.expect("no panic")).collect()
         });
-        assert_eq!(found, expected, "{what}: which are cut off?");
+        for ((to, is_cut), found) in expected.iter().zip(found) {
+            assert_eq!(found, *is_cut, "{what}: is {to} cut off?");
+        }
     }
 
     /// What an experiment has counted, as `show` tells it.
