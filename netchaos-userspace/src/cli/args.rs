@@ -57,7 +57,8 @@ pub enum Command {
     Remove(Remove),
     /// Take everything of netchaos away, whatever state it is in
     Heal(Heal),
-    /// Try what this kernel and these rights can do
+    /// Try what this kernel and these rights can do, and say what lies about, in all network
+    /// namespaces that can be found or in one
     Doctor(Doctor),
     /// Bring the pods of a node to what NetworkChaos objects ask, until SIGTERM; run by a DaemonSet
     #[cfg(feature = "agent")]
@@ -332,6 +333,10 @@ pub struct Heal {
 
 #[derive(Args, Debug)]
 pub struct Doctor {
+    /// Take away what of netchaos is left over and dead, and finish what was left half done;
+    /// nothing that is at work, and nothing of others
+    #[arg(long)]
+    pub clean: bool,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]

@@ -19,6 +19,7 @@ pub use self::{
     kept::{Loaded, keep, keep_only, with_program},
     load::{
         Classifier, PROGRAMS, Programs, abi_of_program, load_each, maps_of_program, share_maps,
+        unlock_memory,
     },
     maps::{Capacity, Entry, Maps, Prefix},
 };

@@ -1,0 +1,177 @@
+//! What of netchaos' own lies about and no longer works, and taking that away.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use netchaos_common::abi::ABI_VERSION;
+
+use super::leftover::{Leftover, Looked, NETCHAOS};
+use crate::{
+    engine::{
+        Session, attach,
+        draft::Draft,
+        error::Error,
+        observe::{Known, Observed, Site},
+        ours::{Own, Seats},
+    },
+    kernel::{clock, netlink::Link},
+    plan::Laid,
+};
+
+/// How long a call that is at work is waited for, so as not to take its work for remains.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Session<'_> {
+    pub(super) async fn own_leftovers(&self, looked: &mut Looked) -> Result<(), Error> {
+        let lock = self.place.namespace.lock(PATIENCE);
+        if let Err(error) = &lock {
+            let words = format!("netchaos: a call may be at work: {error}");
+            looked.unseen.push(words);
+        }
+        let observed = Observed::take(&self.netlink).await?;
+        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
+        let enter = self.enter();
+        for link in self.without_pair(&observed, looked).await? {
+            let undo = format!("{enter}netchaos heal");
+            let what = "a classifier without its pair: it lets all pass".into();
+            looked.leftovers.push(own(&link.name, what, true, undo));
+        }
+        for site in &observed.sites {
+            let found = site.leftovers(now, &enter);
+            looked.leftovers.extend(found);
+        }
+        Ok(())
+    }
+
+    /// Devices on which programs of ours sit that have no pair to steer to.
+    async fn without_pair(
+        &self,
+        observed: &Observed,
+        looked: &mut Looked,
+    ) -> Result<Vec<Link>, Error> {
+        let mut found = Vec::new();
+        for link in &observed.links {
+            let has_site = observed.sites.iter().any(|site| site.ifindex == link.index);
+            if has_site || Own::recognise(link).is_some() {
+                continue;
+            }
+            match attach::seats(&self.netlink, link.as_device()).await {
+                Ok(seats) if seats == Seats::default() => {}
+                Ok(_) => found.push(link.clone()),
+                // Whose a program at tcx is cannot be told without the right to open it.
+                Err(Error::Bpf(error)) => {
+                    let error = Error::from(error).with_sources();
+                    looked.unseen.push(format!("{}: {error}", link.name));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes away what of netchaos is dead and finishes what was left half done. What is at work
+    /// stays as it is, and so does all that others have left.
+    ///
+    /// # Errors
+    /// A call is at work, or the kernel's refusal.
+    pub async fn clean(&self) -> Result<Vec<String>, Error> {
+        let _lock = self.lock()?;
+        let observed = Observed::take(&self.netlink).await?;
+        let now = clock::boot_nanoseconds().map_err(Error::Start)?;
+        let mut done = Vec::new();
+        for link in self.without_pair(&observed, &mut Looked::default()).await? {
+            let clsact = observed.clsact_of(link.index);
+            let freed = attach::free(&self.netlink, link.as_device(), clsact).await?;
+            done.extend(freed.into_iter().map(|what| format!("took away {what}")));
+        }
+        let mut new = BTreeMap::new();
+        for site in &observed.sites {
+            let dead = site.leftovers(now, "");
+            let dead: Vec<_> = dead.into_iter().filter(|left| left.is_dead).collect();
+            if dead.is_empty() {
+                continue;
+            }
+            let mut laid = site.laid().to_vec();
+            for laid in &mut laid {
+                laid.going |= is_over(site, laid, now);
+            }
+            new.insert(site.ifindex, laid);
+            let words = |left: Leftover| format!("cleared up {}", left.words());
+            done.extend(dead.into_iter().map(words));
+        }
+        let draft = Draft { observed, new, now };
+        self.carry_out(draft, false).await?;
+        Ok(done)
+    }
+}
+
+fn own(device: &str, what: String, is_dead: bool, undo: String) -> Leftover {
+    Leftover {
+        owner: NETCHAOS,
+        is_certain: true,
+        device: Some(device.into()),
+        what,
+        is_dead,
+        undo,
+    }
+}
+
+/// With its device a fault is gone: nothing steers any more.
+fn is_over(site: &Site, laid: &Laid, now: u64) -> bool {
+    laid.has_expired(now) || site.device.is_none()
+}
+
+impl Site {
+    fn leftovers(&self, now: u64, enter: &str) -> Vec<Leftover> {
+        let device = self.device_name();
+        let heal = format!("{enter}netchaos heal");
+        let clean = format!("{enter}netchaos doctor --clean");
+        let (laid, dirty) = match &self.state {
+            Known::Nothing => {
+                let what = "devices of netchaos without their program, so that nobody knows their \
+                            faults; packets to their targets may be lost";
+                return vec![own(&device, what.into(), true, heal)];
+            }
+            Known::OtherAbi(abi) => {
+                let what = format!(
+                    "faults of another netchaos (ABI {abi}, this one has {ABI_VERSION}), at work"
+                );
+                let undo = format!("`remove` of that version, or {heal}");
+                return vec![own(&device, what, false, undo)];
+            }
+            Known::Closed(error) => {
+                let what = format!("faults that cannot be looked at: {error}");
+                return vec![own(&device, what, false, heal)];
+            }
+            Known::Open { laid, dirty, .. } => (laid, *dirty),
+        };
+        let mut found = Vec::new();
+        if dirty || self.is_mixed {
+            let what = "a call died half-way".into();
+            found.push(own(&device, what, true, clean.clone()));
+        }
+        for laid in laid {
+            let id = laid.experiment.id();
+            if is_over(self, laid, now) {
+                let why = if laid.has_expired(now) {
+                    "has ended"
+                } else {
+                    "has lost its device"
+                };
+                found.push(own(&device, format!("{id}: {why}"), true, clean.clone()));
+            } else if laid.going {
+                let what = format!("{id}: a call died while it took it away");
+                found.push(own(&device, what, true, clean.clone()));
+            } else {
+                let missing = self.missing(laid).into_iter();
+                let undo =
+                    format!("{enter}netchaos remove {id}; or apply it again to have it back");
+                found.extend(
+                    missing.map(|missing| {
+                        own(&device, format!("{id}: {missing}"), false, undo.clone())
+                    }),
+                );
+            }
+        }
+        found
+    }
+}
