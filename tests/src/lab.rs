@@ -130,6 +130,17 @@ impl Lab {
         devices
     }
 
+    /// The lower device of the only pair.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn lower_device(&self) -> String {
+        let mut devices = self.devices_of_netchaos().into_iter();
+        let lower = devices.find(|name| name.starts_with("ncb"));
+        lower.expect("a pair has a lower device")
+    }
+
     /// `netchaos ARGS --netns CLIENT`; the arguments are cut at blanks.
     ///
     /// # Panics

@@ -15,6 +15,7 @@ pub mod lab;
 pub mod name_server;
 pub mod netchaos;
 pub mod netns;
+pub mod no_children;
 pub mod node;
 pub mod probe;
 pub mod random;

@@ -85,7 +85,7 @@ pub enum Scope {
     Namespace,
     /// Finding a namespace by its processes.
     Processes,
-    /// What lasts and opens a socket for a group of users.
+    /// What lasts, opens a socket for a group of users, and listens at a port.
     Agent,
 }
 
@@ -104,7 +104,9 @@ impl Scope {
             Self::Files => files,
             Self::Namespace => work,
             Self::Processes => processes,
-            Self::Agent => processes.union(CapabilitySet::CHOWN),
+            Self::Agent => processes
+                .union(CapabilitySet::CHOWN)
+                .union(CapabilitySet::NET_BIND_SERVICE),
         }
     }
 }
@@ -117,6 +119,17 @@ const OF_THE_HOST: u64 = 0xEFFF_FFFD;
 /// missing where that cannot be told: then the kernel will say so.
 pub fn missing() -> Vec<Capability> {
     capabilities(None).map_or_else(|_| Vec::new(), |sets| missing_of(sets.effective))
+}
+
+/// Those that finding the faults of another call takes and the calling thread does not have: asking
+/// for programs at their hooks, and opening them by their ids.
+pub fn missing_to_find() -> Vec<Capability> {
+    let sets = capabilities(None);
+    let effective = sets.map_or(CapabilitySet::all(), |sets| sets.effective);
+    let all = NEEDED.into_iter().chain(MORE);
+    let takes = CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
+    all.filter(|one| takes.contains(one.bit) && !effective.contains(one.bit))
+        .collect()
 }
 
 /// What there is of all that netchaos can need. To be asked before anything is given up.

@@ -124,7 +124,14 @@ impl Session<'_> {
 
     fn foreign_filters(&self, looked: &mut Looked) {
         let enter = self.enter();
-        let unseen = |what: &str, error: std::io::Error| format!("{what}: {error}");
+        let unseen = |what: &str, error: std::io::Error| {
+            let takes = if error.kind() == std::io::ErrorKind::PermissionDenied {
+                " (needs CAP_NET_ADMIN)"
+            } else {
+                ""
+            };
+            format!("{what}{takes}: {error}")
+        };
         let of_chains = |program: &str, chains: &mut dyn Iterator<Item = &str>| {
             let finding = foreign::of_chains(chains)?;
             let undo = format!(

@@ -139,7 +139,11 @@ impl Site {
                 return vec![own(&device, what, false, undo)];
             }
             Known::Closed(error) => {
-                let what = format!("faults that cannot be looked at: {error}");
+                let error = Error::Closed {
+                    device: device.clone(),
+                    source: error.clone(),
+                };
+                let what = format!("faults that cannot be looked at: {}", error.with_sources());
                 return vec![own(&device, what, false, heal)];
             }
             Known::Open { laid, dirty, .. } => (laid, *dirty),

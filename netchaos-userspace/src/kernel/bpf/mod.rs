@@ -92,7 +92,8 @@ impl Error {
 
     /// Whether the caller's rights were not enough.
     pub fn is_about_rights(&self) -> bool {
-        if let Source::Rejected { io, .. } = self.source.as_ref() {
+        // Each would be passed over below: what is transparent gives its own source as the next.
+        if let Source::Rejected { io, .. } | Source::Io(io) = self.source.as_ref() {
             return io.kind() == io::ErrorKind::PermissionDenied;
         }
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());
