@@ -90,23 +90,17 @@ fn what_is_at_work_stays_beside_what_is_dead() {
         let cleaned = lab.netchaos("doctor --clean -o json").ok().json();
         assert_eq!(cleaned["places"][0]["cleaned"], serde_json::json!([]));
         // What somebody has taken something away from is told, and is not dead.
-        let seat = ["egress", "ingress"].map(|hook| {
-            lab.client.run(|| {
-                run(
-                    "bpftool",
-                    &["net", "detach", &format!("tcx_{hook}"), "dev", DEVICE],
-                )
-            })
-        });
-        if seat.iter().any(|done| done.status.success()) {
-            assert_one(
-                lab,
-                "netchaos",
-                true,
-                false,
-                "stays: no classifier at egress",
-            );
-        }
+        let upper = lab.lower_device().replace("ncb", "nca");
+        lab.client.ip(&format!("link set {upper} down"));
+        assert_one(
+            lab,
+            "netchaos",
+            true,
+            false,
+            &format!("stays: {upper} is down"),
+        );
+        lab.netchaos("doctor --clean").ok();
+        assert_one(lab, "netchaos", true, false, "is down");
     });
 }
 
