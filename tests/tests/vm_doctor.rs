@@ -125,7 +125,6 @@ fn the_trees_of_others_are_recognised_and_left_alone() {
             lab.client.tc_batch(&lines.collect::<Vec<_>>());
             lab.is_the_users();
             assert_whose(lab, owner, is_certain);
-            lab.netchaos("doctor --clean").ok();
             lab.assert_nothing_left();
             lab.client.tc(&format!("qdisc del dev {DEVICE} root"));
         }
@@ -148,7 +147,8 @@ fn the_trees_of_others_are_recognised_and_left_alone() {
 
 #[track_caller]
 fn assert_whose(lab: &Lab, owner: &str, is_certain: bool) {
-    let found = lab.netchaos("doctor -o json").ok().json();
+    let found = lab.netchaos("doctor --clean -o json").ok().json();
+    assert_eq!(found["places"][0]["cleaned"], serde_json::json!([]));
     let left = &found["places"][0]["leftovers"];
     assert_eq!(left.as_array().map(Vec::len), Some(1), "{owner}: {left}");
     assert_eq!(left[0]["owner"], owner, "{left}");

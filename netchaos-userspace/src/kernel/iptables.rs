@@ -83,6 +83,8 @@ fn chains_of(mut entries: &[u8]) -> Vec<String> {
     /// `struct xt_entry_target`, and where the kind's name is in it.
     const TARGET: usize = 32;
     const KIND: usize = 2;
+    /// And how long the name behind it is.
+    const LONGEST: usize = 30;
     let mut chains = Vec::new();
     while entries.len() >= ENTRY {
         let target = u16_at(entries, TARGET_OFFSET).map_or(entries.len(), usize::from);
@@ -92,7 +94,7 @@ fn chains_of(mut entries: &[u8]) -> Vec<String> {
             .get(KIND..)
             .is_some_and(|kind| kind.starts_with(NAME))
         {
-            let name = target.get(TARGET..).unwrap_or_default();
+            let name = target.get(TARGET..TARGET + LONGEST).unwrap_or_default();
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
             chains.push(String::from_utf8_lossy(name).into_owned());
         }
@@ -101,7 +103,7 @@ fn chains_of(mut entries: &[u8]) -> Vec<String> {
         }
         entries = entries.get(next..).unwrap_or_default();
     }
-    chains.retain(|chain| chain != "ERROR");
+    chains.retain(|chain| !chain.is_empty() && chain != "ERROR");
     chains
 }
 

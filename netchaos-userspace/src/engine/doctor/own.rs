@@ -83,11 +83,10 @@ impl Session<'_> {
             let freed = attach::free(&self.netlink, link.as_device(), clsact).await?;
             done.extend(freed.into_iter().map(|what| format!("took away {what}")));
         }
+        let dead = dead(&observed, now);
         let mut new = BTreeMap::new();
         for site in &observed.sites {
-            let dead = site.leftovers(now, "");
-            let dead: Vec<_> = dead.into_iter().filter(|left| left.is_dead).collect();
-            if dead.is_empty() {
+            if dead.iter().all(|(ifindex, _)| *ifindex != site.ifindex) {
                 continue;
             }
             let mut laid = site.laid().to_vec();
@@ -95,13 +94,41 @@ impl Session<'_> {
                 laid.going |= is_over(site, laid, now);
             }
             new.insert(site.ifindex, laid);
-            let words = |left: Leftover| format!("cleared up {}", left.words());
-            done.extend(dead.into_iter().map(words));
         }
         let draft = Draft { observed, new, now };
         self.carry_out(draft, false).await?;
+        self.delete_nobodys_devices().await?;
+        // What is there still has not been cleared up, whatever nobody refused.
+        let still = self::dead(&Observed::take(&self.netlink).await?, now);
+        let gone = dead.into_iter().filter(|one| !still.contains(one));
+        done.extend(gone.map(|(_, left)| format!("cleared up {}", left.words())));
         Ok(done)
     }
+
+    /// Devices of a pair that has lost its other ones.
+    async fn delete_nobodys_devices(&self) -> Result<(), Error> {
+        let observed = Observed::take(&self.netlink).await?;
+        let is_nobodys = |own: Own| {
+            let mut sites = observed.sites.iter();
+            let site = sites.find(|site| site.ifindex == own.device);
+            site.is_some_and(|site| matches!(site.state, Known::Nothing))
+        };
+        for link in &observed.links {
+            if Own::recognise(link).is_some_and(is_nobodys) {
+                self.netlink.delete_link(link).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is dead, by the device that it is about.
+fn dead(observed: &Observed, now: u64) -> Vec<(u32, Leftover)> {
+    let all = observed.sites.iter().flat_map(|site| {
+        let left = site.leftovers(now, "").into_iter();
+        left.map(move |left| (site.ifindex, left))
+    });
+    all.filter(|(_, left)| left.is_dead).collect()
 }
 
 fn own(device: &str, what: String, is_dead: bool, undo: String) -> Leftover {
