@@ -2,6 +2,11 @@
 
 use std::{thread, time::Duration};
 
+use aya::{
+    maps::{Array, Map, MapData},
+    programs::loaded_programs,
+};
+use netchaos_common::abi::Meta;
 use netchaos_tests::{
     command::run,
     lab::{DEVICE, Lab},
@@ -101,6 +106,69 @@ fn what_is_at_work_stays_beside_what_is_dead() {
         );
         lab.netchaos("doctor --clean").ok();
         assert_one(lab, "netchaos", true, false, "is down");
+    });
+}
+
+/// Changes what the maps say of themselves, as a call that died or another netchaos would leave it.
+#[track_caller]
+fn change_meta(lab: &Lab, change: impl FnOnce(&mut Meta)) {
+    let at = format!("filter show dev {} egress", lab.lower_device());
+    let filters = lab.client.tc_json(&at);
+    let filters = filters.as_array().expect("an array");
+    let id = filters
+        .iter()
+        .find_map(|filter| filter["options"]["prog"]["id"].as_u64());
+    let id = id.unwrap_or_else(|| panic!("no program: {filters:?}"));
+    let program = loaded_programs()
+        .flatten()
+        .find(|info| u64::from(info.id()) == id);
+    let maps = program
+        .expect("it is loaded")
+        .map_ids()
+        .expect("root may ask");
+    let named = |id: &u32| {
+        let map = MapData::from_id(*id).expect("root may open it");
+        let is_it = map
+            .info()
+            .is_ok_and(|info| info.name_as_str() == Some("META"));
+        is_it.then_some(map)
+    };
+    let map = maps
+        .expect("a kernel that tells")
+        .iter()
+        .find_map(named)
+        .expect("META");
+    let mut meta: Array<MapData, Meta> = Map::Array(map).try_into().expect("its type");
+    let mut held = meta.get(&0, 0).expect("an entry");
+    change(&mut held);
+    meta.set(0, held, 0).expect("root may write it");
+}
+
+#[test]
+fn what_a_dead_call_left_half_done_is_finished_and_another_versions_faults_stay() {
+    Lab::test_with(&[], |lab| {
+        lab.netchaos("add cut --partition --to 10.77.0.3").ok();
+        change_meta(lab, |meta| meta.dirty = 1);
+        assert_one(lab, "netchaos", true, true, "a call died half-way");
+        lab.netchaos("doctor --clean")
+            .ok()
+            .says(&["cleared up", "died half-way"]);
+        assert_eq!(leftovers(lab, ""), Vec::<Value>::new());
+        let listed = lab.netchaos("list -o json").ok().json();
+        assert_eq!(listed[0]["state"], "active", "{listed}");
+        lab.assert_cut("finished", &[("10.77.0.3", true)]);
+
+        let mut own = 0;
+        change_meta(lab, |meta| own = std::mem::replace(&mut meta.abi, 99));
+        for flags in ["", "--clean"] {
+            let found = leftovers(lab, flags);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0]["isDead"], false, "{found:?}");
+            let what = found[0]["what"].as_str().expect("words");
+            assert!(what.contains("another netchaos (ABI 99"), "{what}");
+        }
+        lab.assert_cut("another version's", &[("10.77.0.3", true)]);
+        change_meta(lab, |meta| meta.abi = own);
     });
 }
 
