@@ -4,6 +4,7 @@ mod encode;
 mod error;
 mod filter;
 mod link;
+pub mod netfilter;
 mod qdisc;
 mod route;
 
