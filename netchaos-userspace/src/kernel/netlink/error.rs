@@ -60,7 +60,7 @@ impl Kernel {
     }
 
     pub(super) fn from_answer(message: &ErrorMessage) -> Self {
-        let errno = message.raw_code().abs();
+        let errno = message.raw_code().saturating_abs();
         let name = Errno::from_raw(errno);
         let words = match extended_ack(&message.header) {
             Some(sentence) => format!("{sentence} ({name:?})"),
