@@ -155,6 +155,7 @@ three: *base
 fn what_is_not_yaml_is_said_with_its_line() {
     for (text, expected) in [
         ("a: 1\nb: [1, 2\n", "t.yaml:3: is not YAML: "),
+        ("a: 1\nb: [1, 2", r#"t.yaml:2: "b: [1, 2" is not YAML: "#),
         ("a: 1\n b: 2\n", r#"t.yaml:2: "b: 2" is not YAML: "#),
         ("a: *b\n", r#"t.yaml:1: "a: *b" is not YAML: "#),
         (

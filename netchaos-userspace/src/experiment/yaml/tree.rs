@@ -63,6 +63,8 @@ pub(in crate::experiment) fn parse(text: &str, sink: &Sink) -> Vec<Node> {
         _ => text.lines().collect(),
     };
     for Broken { line, message } in broken {
+        // Of a text that is cut short the parser names a line behind the last one.
+        let line = line.min(text.split('\n').count() as u32);
         let index = line.saturating_sub(1) as usize;
         let shown = lines.get(index).map_or("", |line| line.trim());
         let invalid = Invalid {
