@@ -59,8 +59,12 @@ pub enum Error {
     NotAFile { path: PathBuf },
     #[error("{} is longer than the {limit} bytes that are read of it", path.display())]
     TooLong { path: PathBuf, limit: u64 },
-    #[error("cannot make sense of {}: {source}", path.display())]
-    Configuration { path: PathBuf, source: NetError },
+    #[error("cannot make sense of {}: {problem}", path.display())]
+    Configuration {
+        path: PathBuf,
+        /// Without what a terminal would obey: the file is of whoever is inside.
+        problem: String,
+    },
     #[error("{name:?} is no host name: {source}")]
     Name { name: String, source: NetError },
     #[error(
@@ -145,9 +149,9 @@ impl View {
         hosts_path: PathBuf,
     ) -> Result<Self, Error> {
         let (servers, options) =
-            configuration(resolv_conf).map_err(|source| Error::Configuration {
+            configuration(resolv_conf).map_err(|error| Error::Configuration {
                 path: resolv_path,
-                source,
+                problem: error.to_string().escape_debug().to_string(),
             })?;
         let hosts = str::from_utf8(hosts).map_err(|error| Error::Read {
             path: hosts_path.clone(),

@@ -151,6 +151,18 @@ fn hosts_file_settles_a_name_without_asking_a_server() {
     assert_eq!(server.questions(), [""; 0]);
 }
 
+#[test]
+fn what_is_wrong_with_a_file_is_said_without_what_a_terminal_obeys() {
+    let resolv_conf = b"nameserver 10.0.0.1\nsearch a\x1b[31mb\n";
+    let read = View::parse(resolv_conf, "r".into(), b"", "h".into());
+    let error = read.err().unwrap().to_string();
+    assert!(error.starts_with("cannot make sense of r: "), "{error}");
+    assert!(
+        error.contains(r"\u{1b}") && !error.contains('\x1b'),
+        "{error}"
+    );
+}
+
 /// With a copy of all addresses for each further one this would take minutes.
 #[test]
 fn a_name_has_as_many_addresses_as_the_hosts_file_gives_it() {
