@@ -137,6 +137,13 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_has_no_positive_is_an_error_as_any_other() {
+        let mut message = ErrorMessage::default();
+        message.code = std::num::NonZeroI32::new(i32::MIN);
+        assert_eq!(Kernel::from_answer(&message).errno, i32::MAX);
+    }
+
+    #[test]
     fn an_answer_cut_short_has_no_sentence() {
         let whole = answer(false);
         for length in 0..whole.len() {
