@@ -33,22 +33,26 @@ fn number(variable: &str) -> Option<usize> {
     Some(value.parse().expect("a number"))
 }
 
-/// Calls `test` with rounds of frames until all have had their turn.
-fn rounds(name: &str, test: impl Fn(&mut Random, Vec<Vec<u8>>)) {
+/// Calls `test` with rounds of frames until all have had their turn. It says how many were wanted by
+/// somebody: the inputs are worth something only if some are, and some are not.
+fn rounds(name: &str, test: impl Fn(&mut Random, Vec<Vec<u8>>) -> usize) {
     let seed = number("NETCHAOS_SEED").unwrap_or(7) as u64;
     let (mut random, subjects) = (Random(seed), subjects());
     let shaped = |random: &mut Random| shapes::frame(random, &subjects);
     let seeds: Vec<Vec<u8>> = (0..500).map(|_| shaped(&mut random)).collect();
     let packets = number("NETCHAOS_PACKETS").unwrap_or(PACKETS);
-    let mut left = packets;
+    let (mut left, mut wanted) = (packets, 0);
     println!("{name}: {packets} inputs of NETCHAOS_SEED={seed}");
     while left > 0 {
         let count = left.min(ROUND);
         let frames = (0..count).map(|_| arbitrary(&mut random, &seeds));
         let frames = frames.collect();
-        test(&mut random, frames);
+        wanted += test(&mut random, frames);
         left -= count;
     }
+    println!("{name}: {wanted} of them wanted");
+    let share = packets / 20..packets - packets / 20;
+    assert!(share.contains(&wanted), "{wanted} of {packets}");
 }
 
 fn arbitrary(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
@@ -92,7 +96,12 @@ fn arbitrary_frames_go_the_way_of_the_reference_or_stay_as_they_are() {
         let rules = random_rules(random);
         let segments = random.pick(&[0, 1, 2, 44, 65_535]);
         let way = random.pick(&WAYS);
+        let is_wanted = |frame: &&Vec<u8>| {
+            let packet = reference::packet(&super::runnable((*frame).clone()), way);
+            packet.is_some_and(|packet| rules.iter().any(|rule| rule.wants(&packet, way)))
+        };
         compare(&rules, &frames, way, segments);
+        frames.iter().filter(is_wanted).count()
     });
 }
 
@@ -104,6 +113,7 @@ fn arbitrary_packets_without_ethernet_go_the_way_of_the_reference_or_stay_as_the
         let rules = random_rules(random);
         let mut kernel = Kernel::new(&rules);
         kernel.take_off_ethernet();
+        let mut wanted = 0;
         for frame in frames {
             let kind = random.pick(&KINDS);
             let mut packet = frame[14..].to_vec();
@@ -118,12 +128,14 @@ fn arbitrary_packets_without_ethernet_go_the_way_of_the_reference_or_stay_as_the
                 Stop::Lap(_) => &whole,
                 _ => &packet,
             };
+            wanted += usize::from(stops[0] != Stop::Passes);
             assert_eq!(
                 kernel.first_stop(&packet, way),
                 (stops[0], after.clone()),
                 "{way:?} {read:?}: {packet:02x?}"
             );
         }
+        wanted
     });
 }
 
@@ -131,6 +143,7 @@ fn arbitrary_packets_without_ethernet_go_the_way_of_the_reference_or_stay_as_the
 fn arbitrary_frames_with_any_mark_come_to_a_known_end() {
     rounds("frames with marks", |random, frames| {
         let kernel = Kernel::new(&random_rules(random));
+        let mut wanted = 0;
         for frame in frames {
             let frame = super::runnable(frame);
             let mark = random.next() as u16;
@@ -148,9 +161,11 @@ fn arbitrary_frames_with_any_mark_come_to_a_known_end() {
                 // A drop, or a redirect on the next lap or home.
                 let is_known = [2, 7].contains(&back.verdict);
                 assert!(is_known, "{back:?} {mark:#x}: {frame:02x?}");
+                wanted += 1;
             } else {
                 assert_eq!((back.verdict, back.priority), (2, PRIORITY), "{mark:#x}");
             }
         }
+        wanted
     });
 }
