@@ -13,7 +13,7 @@ use netchaos_tests::{
 };
 
 /// All targets together take this long at most.
-const BOUND: Duration = Duration::from_secs(16);
+const BOUND: Duration = Duration::from_secs(12);
 /// And no target more than that many inputs, so that a fast machine does not work for nothing.
 const MOST_INPUTS: u32 = 20_000;
 

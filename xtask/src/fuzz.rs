@@ -46,17 +46,12 @@ pub fn run(ctx: &Ctx, args: &FuzzArgs) -> Result<ExitCode> {
     for target in &targets {
         let (inputs, all) = fuzzer.fuzz(target, args)?;
         println!("| {target} | {inputs} | {} |", all.len());
-        for path in &all {
-            println!("found: {target}: {}", path.display());
+        for again in &all {
+            println!("found: {again}");
         }
         found += all.len();
     }
-    Ok(if found == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ui::note("each file is an input: cargo xtask fuzz TARGET runs those of the corpus first");
-        ExitCode::FAILURE
-    })
+    Ok(crate::succeeded(found == 0))
 }
 
 fn targets(root: &Path, wanted: Option<&str>) -> Result<Vec<String>> {
@@ -75,7 +70,7 @@ fn targets(root: &Path, wanted: Option<&str>) -> Result<Vec<String>> {
 }
 
 struct Fuzzer {
-    program: PathBuf,
+    cargo_fuzz: PathBuf,
     root: PathBuf,
     /// Where everything that comes of fuzzing is.
     folder: PathBuf,
@@ -96,28 +91,27 @@ impl Fuzzer {
             None => ctx.root.join("target"),
         };
         Ok(Self {
-            program: cargo_fuzz(ctx)?,
+            cargo_fuzz: cargo_fuzz(ctx)?,
             root: ctx.root.clone(),
             folder: folder.join("fuzz"),
         })
     }
 
-    /// Inputs of this time, and all findings that there are.
-    fn fuzz(&self, target: &str, args: &FuzzArgs) -> Result<(u64, Vec<PathBuf>)> {
+    /// Inputs of this time, and of all findings that there are the command that shows it again.
+    fn fuzz(&self, target: &str, args: &FuzzArgs) -> Result<(u64, Vec<String>)> {
         let corpus = self.folder.join("corpus").join(target);
         let found = self.folder.join("found").join(target);
         for folder in [&corpus, &found] {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
-        let mut build = self.cargo_fuzz("build", target);
-        Step::usually_instant(&format!("building the fuzz target {target}")).run(&mut build)?;
-        let mut seeds = self.cargo_fuzz("run", target);
+        let program = self.build(target)?;
+        let mut seeds = Command::new(&program);
         seeds.env("NETCHAOS_FUZZ_SEEDS", &corpus);
         Step::usually_instant("writing seeds").run(&mut seeds)?;
 
-        let mut command = self.cargo_fuzz("run", target);
-        let prefix = format!("-artifact_prefix={}/", found.display());
-        command.arg(&corpus).args(["--", &prefix]).args([
+        let mut command = Command::new(&program);
+        command.arg(&corpus).args([
+            format!("-artifact_prefix={}/", found.display()),
             format!("-max_len={LONGEST}"),
             format!("-rss_limit_mb={MEMORY}"),
             format!("-timeout={PATIENCE}"),
@@ -136,20 +130,27 @@ impl Fuzzer {
             }
         };
         let inputs = executed(&words).context("libFuzzer says not how many inputs it has tried")?;
-        let entries = fs::read_dir(&found)?.collect::<Result<Vec<_>, _>>()?;
-        Ok((inputs, entries.iter().map(|entry| entry.path()).collect()))
+        let mut again = Vec::new();
+        for entry in fs::read_dir(&found)? {
+            again.push(ui::shown(Command::new(&program).arg(entry?.path())));
+        }
+        Ok((inputs, again))
     }
 
-    fn cargo_fuzz(&self, verb: &str, target: &str) -> Command {
-        let mut command = Command::new(&self.program);
+    fn build(&self, target: &str) -> Result<PathBuf> {
+        let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        let folder = self.folder.join("target");
+        let mut command = Command::new(&self.cargo_fuzz);
         command
-            .args(["fuzz", verb, "--sanitizer", "none", "--target-dir"])
-            .args([&self.folder.join("target")])
+            .args(["fuzz", "build", "--sanitizer", "none", "--target", &triple])
+            .arg("--target-dir")
+            .arg(&folder)
             .arg(target)
             .current_dir(&self.root)
             // Nothing is loaded into a kernel.
             .env("NETCHAOS_SKIP_EBPF", "1");
-        command
+        Step::usually_instant(&format!("building the fuzz target {target}")).run(&mut command)?;
+        Ok(folder.join(triple).join("release").join(target))
     }
 }
 
