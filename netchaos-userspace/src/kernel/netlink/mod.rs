@@ -1,5 +1,7 @@
 //! rtnetlink (rtnetlink(7)) as netchaos uses it. The only user of the netlink crates.
 
+#[doc(hidden)]
+pub mod decode;
 mod encode;
 mod error;
 mod filter;
