@@ -131,6 +131,17 @@ impl Lab {
         devices
     }
 
+    /// The lower device of the only pair.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn lower_device(&self) -> String {
+        let mut devices = self.devices_of_netchaos().into_iter();
+        let lower = devices.find(|name| name.starts_with("ncb"));
+        lower.expect("a pair has a lower device")
+    }
+
     /// `netchaos ARGS --netns CLIENT`; the arguments are cut at blanks.
     ///
     /// # Panics
@@ -246,6 +257,24 @@ impl Lab {
     #[track_caller]
     pub fn counted(&self, name: &str) -> Counted {
         Counted::of(&self.netchaos(&format!("show {name} -o json")).ok().json())
+    }
+
+    /// Makes both ends know their neighbours for good, so that nothing but the test's packets is on the wire.
+    ///
+    /// # Panics
+    /// When they cannot.
+    pub fn know_neighbours(&self) {
+        let ends = [
+            (&self.client, &self.peer, 2..=9),
+            (&self.peer, &self.client, 1..=1),
+        ];
+        for (netns, other, hosts) in ends {
+            let address = other.mac(DEVICE);
+            let know = |host: i32| {
+                format!("neigh replace 10.77.0.{host} lladdr {address} nud permanent dev {DEVICE}")
+            };
+            netns.ip_batch("", &hosts.map(know).collect::<Vec<_>>());
+        }
     }
 
     /// Puts a file into `/etc/netns/CLIENT/`, where named namespaces have their own `/etc`.

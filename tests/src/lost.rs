@@ -3,10 +3,7 @@
 use netchaos::kernel::{bpf::tcx, netlink::Hook};
 use nix::net::if_::if_nametoindex;
 
-use crate::{
-    command::run,
-    lab::{DEVICE, Lab},
-};
+use crate::lab::{DEVICE, Lab};
 
 /// Something that is taken away, and what `list` says is missing then.
 #[derive(Clone, Copy)]
@@ -25,7 +22,7 @@ pub const UPPER: Breakage = Breakage {
 pub const LOWER: Breakage = Breakage {
     what: "the lower device is deleted, and the upper one with it",
     says: "its pair of devices is gone",
-    act: |lab| drop(lab.client.ip(&format!("link del {}", lower(lab)))),
+    act: |lab| drop(lab.client.ip(&format!("link del {}", lab.lower_device()))),
 };
 
 pub const UPPER_DOWN: Breakage = Breakage {
@@ -40,7 +37,7 @@ pub const CLSACT_OF_LOWER: Breakage = Breakage {
     act: |lab| {
         drop(
             lab.client
-                .tc(&format!("qdisc del dev {} clsact", lower(lab))),
+                .tc(&format!("qdisc del dev {} clsact", lab.lower_device())),
         )
     },
 };
@@ -85,39 +82,10 @@ fn detach(lab: &Lab, hook: Hook) {
     }
 }
 
-/// The first upper device.
+/// The upper device of the only pair.
 ///
 /// # Panics
 /// When there is none.
 pub fn upper(lab: &Lab) -> String {
-    of_kind(lab, "macvlan")
-}
-
-/// The device below it.
-///
-/// # Panics
-/// When there is none.
-pub fn lower(lab: &Lab) -> String {
-    upper(lab).replacen("nca", "ncb", 1)
-}
-
-/// netchaos' device of this kind (`ip -d link`).
-fn of_kind(lab: &Lab, kind: &str) -> String {
-    let args = [
-        "-n",
-        lab.client.name(),
-        "-d",
-        "-j",
-        "link",
-        "show",
-        "type",
-        kind,
-    ];
-    let links = run("ip", &args).ok().json();
-    let mut links = links.as_array().into_iter().flatten();
-    let name = links.find_map(|link| {
-        let name = link["ifname"].as_str()?;
-        name.starts_with("nc").then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| panic!("no {kind} of netchaos"))
+    lab.lower_device().replacen("ncb", "nca", 1)
 }

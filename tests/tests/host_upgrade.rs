@@ -1,14 +1,11 @@
 //! Faults that the release before has laid are listed, counted, changed and removed by this one; those of a newer one
 //! are refused. On whatever kernel this machine has.
 
-use aya::{
-    maps::{Array, Map, MapData, loaded_maps},
-    programs::loaded_programs,
-};
-use netchaos_common::abi::{ABI_VERSION, Meta};
+use netchaos_common::abi::ABI_VERSION;
 use netchaos_tests::{
     lab::{Lab, peer},
     lost::{self, Breakage},
+    meta::change_meta,
     probe::{Flow, Options},
     upgrade::previous,
 };
@@ -109,7 +106,7 @@ fn what_was_taken_away_from_under_a_fault_of_the_release_before_is_put_back() {
 fn faults_of_a_newer_release_are_refused_by_name_and_left_alone_and_healed() {
     Lab::test_with(&[], |lab| {
         lab.netchaos(LAY).ok();
-        raise_abi(lab);
+        change_meta(lab, |meta| meta.abi += 1);
         let newer = (ABI_VERSION + 1).to_string();
         for call in [
             "list",
@@ -126,37 +123,4 @@ fn faults_of_a_newer_release_are_refused_by_name_and_left_alone_and_healed() {
         lab.netchaos("heal").ok();
         lab.assert_nothing_left();
     });
-}
-
-/// Makes the experiments those of a netchaos with the next ABI: of the programs there, this is the newest.
-fn raise_abi(lab: &Lab) {
-    let behind = lab
-        .client
-        .tc(&format!("filter show dev {} egress", lost::lower(lab)));
-    let id = behind
-        .split(" id ")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next());
-    let id: u32 = id.and_then(|id| id.parse().ok()).expect("the program's id");
-    let program = loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .expect("it is loaded");
-    let maps = program
-        .map_ids()
-        .expect("root can ask")
-        .expect("it has maps");
-    let meta = loaded_maps()
-        .filter_map(Result::ok)
-        .find(|map| maps.contains(&map.id()) && map.name_as_str() == Some("META"))
-        .expect("it has META");
-    let data = MapData::from_id(meta.id()).expect("root can open it");
-    let mut meta: Array<MapData, Meta> = Map::from_map_data(data)
-        .and_then(Array::try_from)
-        .expect("an array");
-    let raised = Meta {
-        abi: ABI_VERSION + 1,
-        ..meta.get(&0, 0).expect("one entry")
-    };
-    meta.set(0, raised, 0).expect("it can be written");
 }

@@ -9,7 +9,7 @@ use netchaos_tests::{
     probe::{Flow, Flowed, Options, tcp_push},
 };
 
-const COUNT: u64 = 2000;
+const COUNT: u64 = 600;
 
 fn flow(lab: &Lab, count: u64, rate: u32) -> Flowed {
     let options = Options {
@@ -160,7 +160,7 @@ fn tcp_in_large_packets_comes_out_too() {
                 (0, 0, 0),
                 "{fault}: {ledger:?}"
             );
-            assert!(ledger.sent > 100, "{fault}: {ledger:?}");
+            assert!(ledger.sent > 20, "{fault}: {ledger:?}");
             lab.netchaos("remove e").ok();
         }
     });

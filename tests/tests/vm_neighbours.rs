@@ -207,13 +207,7 @@ fn sent_by_root(lab: &Lab) -> u64 {
 #[test]
 fn every_kind_of_root_qdisc_stays_and_sends_each_packet_once() {
     Lab::test(&[Need::Htb], |lab| {
-        // Or else neighbours would be looked for now and then.
-        for host in [2, 3] {
-            let address = lab.peer.mac(DEVICE);
-            lab.client.ip(&format!(
-                "neigh replace 10.77.0.{host} lladdr {address} nud permanent dev eth0"
-            ));
-        }
+        lab.know_neighbours();
         for root in ROOTS {
             let lines: Vec<String> = root.iter().map(ToString::to_string).collect();
             lab.client.tc_batch(&lines);

@@ -40,6 +40,7 @@ fn a_program_at_tcx_that_ends_the_chain_hides_no_packet_from_us_and_stays() {
 fn programs_behind_ours_see_each_packet_once_with_its_mark_and_priority() {
     Lab::test(&[], |lab| {
         const COUNT: u64 = 100;
+        lab.know_neighbours();
         let _counting = foreign::count_runs();
         let out = foreign::load_strict(7, 6);
         // What comes in was sent elsewhere, and has neither.

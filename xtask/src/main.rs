@@ -6,6 +6,7 @@ mod ctx;
 mod demo;
 mod dist;
 mod duty;
+mod fuzz;
 mod kernel_table;
 mod lint;
 mod setup;
@@ -46,6 +47,8 @@ enum Task {
     Dist(dist::DistArgs),
     /// Run the tests: on paper (unit), on this kernel (host), in Kubernetes (cluster), on other kernels (vm), or all
     Test(test::TestArgs),
+    /// Give every reader of foreign input (manifests, netlink, state, …) inputs that nobody would write, by libFuzzer
+    Fuzz(fuzz::FuzzArgs),
     /// Check formatting, clippy (the eBPF programs too), and which part uses what
     Lint,
     /// Ask each kernel, in a VM, how much of each program its verifier looks at, and write docs/kernels.md
@@ -139,6 +142,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Run { args } if args.is_empty() => demo::run(&ctx),
         Task::Run { args } => run_netchaos(&ctx, &args),
         Task::Dist(args) => dist::run(&ctx, &args),
+        Task::Fuzz(args) => fuzz::run(&ctx, &args),
         Task::Lint => lint::run(&ctx),
         Task::Test(args) => test::run(&ctx, &args),
         Task::Kernels(args) => kernel_table::run(&ctx, &args),

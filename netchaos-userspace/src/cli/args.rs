@@ -59,7 +59,8 @@ pub enum Command {
     Heal(Heal),
     /// Put back what others have taken away from experiments, and finish what a killed call has begun
     Repair(Heal),
-    /// Try what this kernel and these rights can do
+    /// Try what this kernel and these rights can do, and say what lies about, in all network
+    /// namespaces that can be found or in one
     Doctor(Doctor),
     /// Bring the pods of a node to what NetworkChaos objects ask, until SIGTERM; run by a DaemonSet
     #[cfg(feature = "agent")]
@@ -334,6 +335,10 @@ pub struct Heal {
 
 #[derive(Args, Debug)]
 pub struct Doctor {
+    /// Take away what of netchaos is left over and dead, and finish what was left half done;
+    /// nothing that is at work, and nothing of others
+    #[arg(long)]
+    pub clean: bool,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 #[cfg(feature = "agent")]
 mod agent;
 mod args;
+mod doctor;
 mod door;
 mod explain;
 mod flags;
@@ -24,6 +25,10 @@ use self::args::{Cli, Command, Format};
 use crate::{
     engine::{self, Outcome},
     experiment::Problems,
+    kernel::{
+        bpf,
+        rights::{self, Right, Scope},
+    },
     place::Where,
 };
 
@@ -123,7 +128,7 @@ impl From<io::Error> for Failure {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = cli.command.format();
-    match cli.command.run() {
+    match cli.command.with_few_rights() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_broken_pipe => ExitCode::SUCCESS,
         Err(failure) => {
@@ -154,7 +159,50 @@ impl Failure {
 }
 
 impl Command {
-    fn run(self) -> Result<(), Failure> {
+    /// Runs it with no more rights than it may need. What cannot be given up is no reason not to run:
+    /// it was there before.
+    fn with_few_rights(self) -> Result<(), Failure> {
+        let held = rights::held();
+        bpf::unlock_memory();
+        if let Err(error) = rights::keep_only(self.scope()) {
+            output::note(&format!(
+                "cannot give up rights that are not needed: {error}"
+            ));
+        }
+        self.run(held)
+    }
+
+    /// What has to be looked into to find the place.
+    fn scope(&self) -> Scope {
+        let (place, all) = match self {
+            Self::Apply(apply) => (&apply.place, false),
+            Self::Add(add) => (&add.place, false),
+            Self::Change(change) => (&change.place, false),
+            Self::Run(run) => (&run.place, false),
+            Self::Explain(explain) if explain.name.is_none() => return Scope::Files,
+            Self::Explain(explain) => (&explain.place, false),
+            Self::List(list) => (&list.place, list.all),
+            Self::Show(show) => (&show.place, false),
+            Self::Target(args::Target::Add(targets) | args::Target::Remove(targets)) => {
+                (&targets.place, false)
+            }
+            Self::Target(args::Target::List(one)) => (&one.place, false),
+            Self::Pause(names) | Self::Resume(names) => (&names.place, false),
+            Self::Remove(remove) => (&remove.place, false),
+            Self::Heal(everywhere) | Self::Repair(everywhere) => {
+                (&everywhere.place, everywhere.all)
+            }
+            Self::Doctor(doctor) => (&doctor.place, doctor.place.wanted() == Where::Here),
+            #[cfg(feature = "agent")]
+            Self::Agent(_) => return Scope::Agent,
+        };
+        match place.wanted() {
+            Where::Here | Where::Netns(_) if !all => Scope::Namespace,
+            _ => Scope::Processes,
+        }
+    }
+
+    fn run(self, held: Vec<Right>) -> Result<(), Failure> {
         match self {
             Self::Apply(apply) => write::apply(apply),
             Self::Add(add) => write::add(add),
@@ -171,7 +219,7 @@ impl Command {
             Self::Remove(remove) => write::remove(remove),
             Self::Heal(heal) => write::heal(heal),
             Self::Repair(repair) => write::repair(repair),
-            Self::Doctor(doctor) => read::doctor(doctor),
+            Self::Doctor(doctor) => doctor::doctor(doctor, held),
             #[cfg(feature = "agent")]
             Self::Agent(agent) => agent::agent(agent),
         }

@@ -9,7 +9,7 @@ use super::{
     write::{everywhere, open},
 };
 use crate::{
-    engine::{self, Diagnosis, Listed, Shown},
+    engine::{self, Listed, Shown},
     experiment::{Peer, Targets},
     kernel::bpf::Steered,
 };
@@ -213,37 +213,4 @@ fn picture(shown: &Shown) -> String {
     lines.extend(ledger_lines(ledger));
     lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
     lines.join("\n")
-}
-
-pub fn doctor(doctor: args::Doctor) -> Result<(), Failure> {
-    let abilities = engine::diagnose()?;
-    let place = open(&doctor.place)?;
-    let remains = engine::inside(&place, async |session| session.remains().await)?;
-    let diagnosis = Diagnosis { abilities, remains };
-    if !output::structured(doctor.output.output, &diagnosis)? {
-        let row = |ability: &engine::Ability| {
-            let mark = match (ability.works, ability.is_optional) {
-                (true, _) => "yes",
-                (false, true) => "no, but can be done without",
-                (false, false) => "NO",
-            };
-            let words = match &ability.why {
-                None => String::new(),
-                Some(why) => format!("{why}. Without it {}", ability.without),
-            };
-            [ability.name.to_owned(), mark.to_owned(), words]
-        };
-        let rows = diagnosis.abilities.iter().map(row).collect();
-        output::table(&["NEEDS", "THERE", ""], rows, 0)?;
-        for remains in &diagnosis.remains {
-            output::line(&format!("left over: {remains}"))?;
-        }
-    }
-    if diagnosis.is_healthy() {
-        Ok(())
-    } else {
-        Err(Failure::lacking(
-            "this kernel or these rights lack something, see above",
-        ))
-    }
 }

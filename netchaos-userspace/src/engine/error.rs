@@ -4,7 +4,10 @@ use std::{io, sync::Arc};
 
 use crate::{
     experiment::Problems,
-    kernel::{bpf, netlink, netns, rights::Capability},
+    kernel::{
+        bpf, netlink, netns,
+        rights::{self, Capability},
+    },
     names, place,
     plan::tables::TooManyKeys,
 };
@@ -33,10 +36,7 @@ pub enum Error {
     #[error(transparent)]
     Bpf(#[from] bpf::Error),
     /// Faults lie there whose maps cannot be opened.
-    #[error(
-        "cannot read the faults on {device}; listing and changing them takes CAP_SYS_ADMIN, by \
-         which programs and maps are opened; `netchaos heal` takes them away"
-    )]
+    #[error("cannot read the faults on {device}{}; `netchaos heal` takes them away", lacking(.source))]
     Closed {
         device: String,
         source: Arc<bpf::Error>,
@@ -75,14 +75,28 @@ fn each(errors: &[names::Error]) -> String {
     lines.join("\n")
 }
 
+/// What is missing to find them by their ids.
+fn lacking(source: &bpf::Error) -> String {
+    match rights::missing_to_find() {
+        missing if source.is_about_rights() && !missing.is_empty() => {
+            format!(": {}", are_missing(&missing))
+        }
+        _ => String::new(),
+    }
+}
+
 fn words_for(missing: &[Capability]) -> String {
+    format!("{}; nothing was changed", are_missing(missing))
+}
+
+fn are_missing(missing: &[Capability]) -> String {
     let each = missing.iter().map(|capability| {
         let Capability { name, purpose, .. } = capability;
         format!("{name} ({purpose})")
     });
     let each: Vec<_> = each.collect();
     let verb = if each.len() == 1 { "is" } else { "are" };
-    format!("{} {verb} missing; nothing was changed", each.join(", "))
+    format!("{} {verb} missing", each.join(", "))
 }
 
 /// What a caller needs to know first; the codes are the command line's.

@@ -44,7 +44,7 @@ use crate::{
 };
 
 pub use self::{
-    doctor::{Ability, Diagnosis, diagnose},
+    doctor::{Ability, Diagnosis, Leftover, Looked},
     edit::{Effect, Laying, Planned, Written},
     error::{Error, Outcome},
     heal::Healed,

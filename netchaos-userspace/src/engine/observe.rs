@@ -23,6 +23,9 @@ use crate::{
 pub struct Observed {
     pub links: Vec<Link>,
     pub sites: Vec<Site>,
+    /// Names of devices at whose tcx there are programs that cannot be opened, and so are taken for
+    /// somebody else's, with the kernel's words.
+    pub unseen: Vec<(String, bpf::Error)>,
 }
 
 /// Everything of ours that is about one device.
@@ -148,8 +151,9 @@ impl Observed {
             match attach::seats(netlink, link.as_device()).await {
                 Ok(seats) if seats == Seats::default() => {}
                 Ok(_) => self.sites.push(Site::empty(link.index, &self.links)),
-                // Without the right to see whose programs they are, they are somebody else's.
-                Err(Error::Bpf(error)) if error.is_about_rights() => {}
+                Err(Error::Bpf(error)) if error.is_about_rights() => {
+                    self.unseen.push((link.name.clone(), error));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -175,7 +179,11 @@ impl Observed {
             }
         }
         let sites = sites.into_values().collect();
-        Ok(Self { links, sites })
+        Ok(Self {
+            links,
+            sites,
+            unseen: Vec::new(),
+        })
     }
 
     /// Whose clsact a device has, as far as a pair remembers.

@@ -3,6 +3,7 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod iptables;
 pub mod netlink;
 pub mod netns;
 pub mod process;

@@ -123,6 +123,11 @@ impl Namespace {
         &self.path
     }
 
+    /// Whether it was asked for as that of whoever calls.
+    pub fn is_this_threads(&self) -> bool {
+        self.path == Path::new(OF_THIS_THREAD)
+    }
+
     /// Inode number, as `ls -l /proc/PID/ns/net` and `lsns` show it.
     pub fn inode(&self) -> u64 {
         self.id.1

@@ -13,14 +13,14 @@ use hickory_resolver::{
     config::{NameServerConfig, ResolveHosts, ResolverConfig, ServerOrderingStrategy},
     lookup::Lookup,
     net::{DnsError, NetError, NoRecords, runtime::TokioRuntimeProvider},
-    proto::{
-        op::{Query, ResponseCode},
-        rr::{Name, RecordType},
-    },
+    proto::{op::ResponseCode, rr::Name},
 };
 use tokio::time::timeout;
 
-use super::{Error, Resolved, View};
+use super::{
+    Error, Resolved, View,
+    hosts::{self, InHosts},
+};
 
 /// The longest time that one name may take, all servers and search domains together.
 pub const LONGEST: Duration = Duration::from_secs(5);
@@ -62,8 +62,10 @@ pub async fn resolve_each(
     names: impl IntoIterator<Item = &str>,
 ) -> BTreeMap<String, Result<Resolved, Error>> {
     let names: BTreeSet<&str> = names.into_iter().collect();
+    let parsed = names.iter().filter_map(|name| parse(name).ok());
+    let hosts = &hosts::find(&view.hosts, parsed);
     stream::iter(names)
-        .map(async |name| (name.to_owned(), resolve(view, name).await))
+        .map(async |name| (name.to_owned(), resolve_beside(view, hosts, name).await))
         .buffered(AT_ONCE)
         .collect()
         .await
@@ -81,7 +83,12 @@ pub async fn resolve_each(
 /// was no answer within [`LONGEST`] (for one family suffices), [`Error::Name`] for what cannot be
 /// a host name.
 pub async fn resolve(view: &View, name: &str) -> Result<Resolved, Error> {
-    let parsed = Name::from_str_relaxed(name)
+    let hosts = hosts::find(&view.hosts, parse(name).into_iter());
+    resolve_beside(view, &hosts, name).await
+}
+
+fn parse(name: &str) -> Result<Name, Error> {
+    Name::from_str_relaxed(name)
         .map_err(NetError::from)
         .and_then(|parsed| match parsed.num_labels() {
             0 => Err("it has no label".into()),
@@ -90,8 +97,28 @@ pub async fn resolve(view: &View, name: &str) -> Result<Resolved, Error> {
         .map_err(|source| Error::Name {
             name: name.to_owned(),
             source,
-        })?;
-    if let Some(found) = in_hosts(view, &parsed) {
+        })
+}
+
+/// As with the C library, one line of the hosts file settles the name for both families.
+fn settled(hosts: &InHosts, name: &Name) -> Option<Resolved> {
+    let addresses = hosts.get(&hosts::absolute(name.clone()))?;
+    Some(Resolved {
+        addresses: addresses.iter().copied().collect(),
+        ttl: None,
+    })
+}
+
+pub(super) fn in_hosts_file(view: &View, name: &str) -> Option<Resolved> {
+    let name = parse(name).ok()?;
+    let hosts = hosts::find(&view.hosts, [name.clone()].into_iter());
+    settled(&hosts, &name)
+}
+
+/// Asks for a name that the hosts file has nothing of.
+async fn resolve_beside(view: &View, hosts: &InHosts, name: &str) -> Result<Resolved, Error> {
+    let parsed = parse(name)?;
+    if let Some(found) = settled(hosts, &parsed) {
         return Ok(found);
     }
 
@@ -112,17 +139,6 @@ pub async fn resolve(view: &View, name: &str) -> Result<Resolved, Error> {
             asked,
         }),
     }
-}
-
-/// As with the C library, one line of the hosts file settles the name for both families.
-fn in_hosts(view: &View, name: &Name) -> Option<Resolved> {
-    let lookups = [RecordType::A, RecordType::AAAA].map(|kind| {
-        view.hosts
-            .lookup_static_host(&Query::query(name.clone(), kind))
-    });
-    let mut found = addresses(lookups.iter().flatten())?;
-    found.ttl = None;
-    Some(found)
 }
 
 /// What to ask for, in this order (resolv.conf(5), `search` and `ndots`).

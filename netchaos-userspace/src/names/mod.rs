@@ -12,7 +12,6 @@
 use std::{io, net::IpAddr, path::PathBuf, time::Duration};
 
 use hickory_resolver::{
-    Hosts,
     config::{ResolverConfig, ResolverOpts},
     net::NetError,
     system_conf::parse_resolv_conf,
@@ -21,11 +20,13 @@ use hickory_resolver::{
 pub use self::lookup::{LONGEST, resolve, resolve_all, resolve_each};
 
 mod files;
+mod hosts;
 mod lookup;
 
 /// The files that give host names their meaning in one place.
 pub struct View {
-    hosts: Hosts,
+    /// The text of the hosts file.
+    hosts: String,
     servers: ResolverConfig,
     options: ResolverOpts,
     /// The hosts file as a person would name it, for messages.
@@ -58,8 +59,12 @@ pub enum Error {
     NotAFile { path: PathBuf },
     #[error("{} is longer than the {limit} bytes that are read of it", path.display())]
     TooLong { path: PathBuf, limit: u64 },
-    #[error("cannot make sense of {}: {source}", path.display())]
-    Configuration { path: PathBuf, source: NetError },
+    #[error("cannot make sense of {}: {problem}", path.display())]
+    Configuration {
+        path: PathBuf,
+        /// Without what a terminal would obey: the file is of whoever is inside.
+        problem: String,
+    },
     #[error("{name:?} is no host name: {source}")]
     Name { name: String, source: NetError },
     #[error(
@@ -119,6 +124,12 @@ impl View {
         Self::read(&files::Root::host()?, &["etc"])
     }
 
+    /// What the hosts file alone says of a name, for fuzzing: nobody is asked.
+    #[doc(hidden)]
+    pub fn in_hosts_file(&self, name: &str) -> Option<Resolved> {
+        lookup::in_hosts_file(self, name)
+    }
+
     /// Takes each file from the first of `folders` that has it; a file that none has is empty.
     fn read(root: &files::Root, folders: &[&str]) -> Result<Self, Error> {
         let (resolv_conf, resolv_path) = root.first_text(folders, "resolv.conf")?;
@@ -126,27 +137,28 @@ impl View {
         Self::parse(&resolv_conf, resolv_path, &hosts, hosts_path)
     }
 
-    fn parse(
+    /// What the texts of both files say; the paths are for messages.
+    ///
+    /// # Errors
+    ///
+    /// A text that cannot be used.
+    pub fn parse(
         resolv_conf: &[u8],
         resolv_path: PathBuf,
         hosts: &[u8],
         hosts_path: PathBuf,
     ) -> Result<Self, Error> {
         let (servers, options) =
-            configuration(resolv_conf).map_err(|source| Error::Configuration {
+            configuration(resolv_conf).map_err(|error| Error::Configuration {
                 path: resolv_path,
-                source,
+                problem: error.to_string().escape_debug().to_string(),
             })?;
-        let mut parsed = Hosts::default();
-        // The one error that reading from memory can have is text that is no UTF-8.
-        parsed
-            .read_hosts_conf(hosts)
-            .map_err(|source| Error::Read {
-                path: hosts_path.clone(),
-                source,
-            })?;
+        let hosts = str::from_utf8(hosts).map_err(|error| Error::Read {
+            path: hosts_path.clone(),
+            source: io::Error::new(io::ErrorKind::InvalidData, error),
+        })?;
         Ok(Self {
-            hosts: parsed,
+            hosts: hosts.to_owned(),
             servers,
             options,
             hosts_path,

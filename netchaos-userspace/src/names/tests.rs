@@ -152,6 +152,31 @@ fn hosts_file_settles_a_name_without_asking_a_server() {
 }
 
 #[test]
+fn what_is_wrong_with_a_file_is_said_without_what_a_terminal_obeys() {
+    let resolv_conf = b"nameserver 10.0.0.1\nsearch a\x1b[31mb\n";
+    let read = View::parse(resolv_conf, "r".into(), b"", "h".into());
+    let error = read.err().unwrap().to_string();
+    assert!(error.starts_with("cannot make sense of r: "), "{error}");
+    assert!(
+        error.contains(r"\u{1b}") && !error.contains('\x1b'),
+        "{error}"
+    );
+}
+
+/// With a copy of all addresses for each further one this would take minutes.
+#[test]
+fn a_name_has_as_many_addresses_as_the_hosts_file_gives_it() {
+    let address = |number: u32| Ipv4Addr::from(0x0a00_0000 + number);
+    let line = |number| format!("{} db\n", address(number));
+    let hosts: String = (0..100_000).map(line).collect();
+    let found = view(&[], "", &hosts).in_hosts_file("db").unwrap();
+    let expected: Vec<IpAddr> = (0..100_000).map(|number| address(number).into()).collect();
+    assert_eq!(found.addresses, expected);
+    let blocked = view(&[], "", "0.0.0.0 db\n:: db\n::ffff:0.0.0.0 db\n");
+    assert_eq!(blocked.in_hosts_file("db"), None);
+}
+
+#[test]
 fn both_families_come_back_with_the_shortest_ttl() {
     let records = vec![("10.1.0.1", 300), ("2001:db8::1", 20), ("10.1.0.2", 300)];
     let server = NameServer::start(vec![("db.example.com.", Says::Records(records))]);

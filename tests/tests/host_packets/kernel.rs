@@ -1,16 +1,14 @@
 //! The classifier with maps that hold what some rules say, run on frames lap by lap.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
-
 use netchaos::{
-    experiment::{Delay, Direction, Experiment, Fault, Ports, Rule as Conditions, Targets, Vital},
     kernel::bpf::{Capacity, Classifier, Entry as _},
     plan::{Laid, Tables},
 };
-use netchaos_common::abi::{Commit, Lane, Loss, Mark, SLOTS, Steer};
+use netchaos_common::abi::{Commit, Device, Lane, Loss, Mark, SLOTS, Steer};
+use netchaos_tests::packets::laid::{commit, laid};
 
 use super::{
-    reference::{self, Hits, Rule, Stop, Target, Way},
+    reference::{self, Hits, Rule, Stop, Way},
     trampoline::{Done, Fields, Trampoline},
 };
 
@@ -54,22 +52,9 @@ impl Kernel {
         };
         let mut classifier = Classifier::load(&capacity).expect("root can load the classifier");
         let programs = Programs::of(&mut classifier);
-        let live = |way| {
-            let slots = rules.iter().enumerate();
-            let bits = slots.filter(|(_, rule)| rule.ways.contains(&way));
-            bits.fold(0, |live, (slot, _)| live | 1 << slot)
-        };
         let mut kernel = Self {
             classifier,
-            commit: Commit {
-                out: live(Way::Out),
-                into: live(Way::In),
-                all: tables.all,
-                limited: tables.limited,
-                vital: tables.vital,
-                lookups: tables.lookups(),
-                reserved: 0,
-            },
+            commit: commit(rules, &tables),
             programs,
             slots: rules.len(),
         };
@@ -123,6 +108,43 @@ impl Kernel {
         programs.run_at_device(frame, way, tc_index, priority)
     }
 
+    /// A packet with this mark as the program behind a lap sees it.
+    pub fn run_back(&self, frame: &[u8], tc_index: u16, priority: u32) -> Done {
+        let fields = Fields {
+            tc_index,
+            priority,
+            ..Fields::default()
+        };
+        self.programs.back.run(frame, fields)
+    }
+
+    /// From now on packets start with the IP header.
+    pub fn take_off_ethernet(&mut self) {
+        let device = Device {
+            ifindex: IFINDEX,
+            layer3: 1,
+        };
+        self.classifier.maps.device.write(0, device).unwrap();
+    }
+
+    /// Where a packet goes first, and its bytes then.
+    pub fn first_stop(&self, packet: &[u8], way: Way) -> (Stop, Vec<u8>) {
+        let at_device = self.programs.at_device(way);
+        let fields = Fields {
+            priority: PRIORITY,
+            ..Fields::default()
+        };
+        let (done, after) = at_device.run_and_show(packet, fields);
+        let stop = match done.verdict {
+            TC_ACT_UNSPEC => {
+                assert_eq!(done.priority, PRIORITY, "of an untouched packet");
+                Stop::Passes
+            }
+            _ => lap(done).unwrap_or_else(|| end(done, way, true)),
+        };
+        (stop, after)
+    }
+
     /// What each slot has hit.
     pub fn hits(&self, way: Way) -> Vec<Hits> {
         let hits = |slot| {
@@ -158,11 +180,7 @@ impl Programs {
             gso_segments: gso,
             gso_size: gso.min(1) * 1448,
         };
-        let at_device = match way {
-            Way::Out => &self.egress,
-            Way::In => &self.ingress,
-        };
-        let mut done = at_device.run(frame, fields);
+        let mut done = self.at_device(way).run(frame, fields);
         if done.verdict == TC_ACT_UNSPEC {
             assert_eq!(done.priority, PRIORITY, "of an untouched packet");
             return vec![Stop::Passes];
@@ -207,9 +225,13 @@ impl Programs {
             priority,
             ..Fields::default()
         };
+        self.at_device(way).run(frame, fields)
+    }
+
+    const fn at_device(&self, way: Way) -> &Trampoline {
         match way {
-            Way::Out => self.egress.run(frame, fields),
-            Way::In => self.ingress.run(frame, fields),
+            Way::Out => &self.egress,
+            Way::In => &self.ingress,
         }
     }
 }
@@ -271,88 +293,4 @@ pub fn steer(slot: usize, fault: reference::Fault) -> Steer {
             ..Loss::default()
         },
     }
-}
-
-pub fn laid(slot: usize, rule: &Rule) -> Laid {
-    let direction = match rule.ways.as_slice() {
-        [Way::In] => Direction::From,
-        [Way::Out] => Direction::To,
-        _ => Direction::Both,
-    };
-    Laid {
-        slot: slot as u8,
-        going: false,
-        created: 0,
-        pair: slot as u8,
-        band: 2,
-        into: None,
-        ends: None,
-        experiment: Experiment {
-            name: format!("e{slot}"),
-            namespace: None,
-            device: None,
-            direction,
-            fault: Fault {
-                delay: Some(Delay {
-                    latency: Duration::from_millis(1),
-                    ..Delay::default()
-                }),
-                ..Fault::default()
-            },
-            targets: match &rule.to {
-                Some(targets) => Targets::List(targets.iter().map(target).collect()),
-                None => Targets::AllTraffic,
-            },
-            except: rule.except.iter().map(target).collect(),
-            rule: conditions(rule),
-            duration: None,
-            paused: false,
-        },
-        addresses: BTreeMap::new(),
-        held: None,
-    }
-}
-
-fn conditions(rule: &Rule) -> Conditions {
-    let protocols = rule.protocols.iter();
-    let include = rule.include.iter().map(|vital| match vital {
-        reference::Vital::AddressResolution => Vital::Arp,
-        reference::Vital::NeighbourDiscovery => Vital::Nd,
-        reference::Vital::Dhcp => Vital::Dhcp,
-    });
-    Conditions {
-        protocols: protocols
-            .map(|number| number.to_string().parse().unwrap())
-            .collect(),
-        ports: ports(&rule.ports),
-        local_ports: ports(&rule.local_ports),
-        include: include.collect(),
-    }
-}
-
-fn ports(list: &[u16]) -> Ports {
-    if list.is_empty() {
-        return Ports::default();
-    }
-    list_of(list).parse().unwrap()
-}
-
-fn list_of(ports: &[u16]) -> String {
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    ports.join(",")
-}
-
-fn target(target: &Target) -> netchaos::experiment::Target {
-    let Target {
-        address,
-        length,
-        ports,
-    } = target;
-    let text = match (ports.as_slice(), address) {
-        ([], _) => format!("{address}/{length}"),
-        (ports, IpAddr::V4(_)) => format!("{address}/{length}:{}", list_of(ports)),
-        (ports, IpAddr::V6(_)) => format!("[{address}/{length}]:{}", list_of(ports)),
-    };
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text}: {error:?}"))
 }

@@ -1,16 +1,17 @@
 //! The classifiers in the kernel, by BPF_PROG_TEST_RUN, against a plain reference: packets of every
 //! shape and experiments of every kind, and the same answer to what becomes of each packet.
 
+mod arbitrary;
 mod kernel;
 mod laps;
-mod reference;
-mod rules;
-mod shapes;
 mod switch;
 mod trampoline;
 
 use kernel::Kernel;
-use netchaos_tests::random::Random;
+use netchaos_tests::{
+    packets::{reference, rules, shapes},
+    random::Random,
+};
 use reference::{Hits, Rule, Stop, Way};
 use rules::{random_rule, rules, subjects};
 

@@ -12,11 +12,11 @@ use netchaos::{
     plan::{Laid, Tables},
 };
 use netchaos_common::abi::Steer;
-use netchaos_tests::random::Random;
+use netchaos_tests::{packets::laid::laid, random::Random};
 
 use super::{
     WAYS, frames,
-    kernel::{Programs, laid, steer},
+    kernel::{Programs, steer},
     laps::plain_frame,
     reference::{self, Fault, Rule, Stop, Way},
     rules::{BAND, random_rule, rule},

@@ -1,6 +1,6 @@
 //! BPF_PROG_TEST_RUN with a `tc_index`, which the kernel takes from nobody (net/bpf/test_run.c,
-//! `convert___skb_to_skb`): a program of a few instructions takes it from `mark` and goes on as
-//! the program that is meant.
+//! `convert___skb_to_skb`): a program of a few instructions takes it from `cb` and goes on as the
+//! program that is meant.
 
 use std::{
     io, mem,
@@ -20,9 +20,15 @@ const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const MARK: usize = 8;
 const PRIORITY: usize = 32;
 const TC_INDEX: usize = 44;
+const CB: usize = 48;
 const GSO_SEGS: usize = 164;
 const GSO_SIZE: usize = 176;
 const CONTEXT: usize = 512;
+
+/// Somebody's mark, which stays on every packet.
+const FOREIGN_MARK: u32 = 0x5eed_f00d;
+/// Bytes that a program may put before a frame.
+const GROWTH: usize = 64;
 
 #[repr(C)]
 #[derive(Default)]
@@ -137,9 +143,17 @@ impl Trampoline {
 
     /// Runs the program on a frame, whose bytes it must not change.
     pub fn run(&self, frame: &[u8], fields: Fields) -> Done {
+        let (done, after) = self.run_and_show(frame, fields);
+        assert_eq!(after, frame, "a packet's bytes were changed");
+        done
+    }
+
+    /// Runs the program on a frame, and shows what that is then.
+    pub fn run_and_show(&self, frame: &[u8], fields: Fields) -> (Done, Vec<u8>) {
         let mut context = [0_u8; CONTEXT];
         for (at, value) in [
-            (MARK, fields.tc_index.into()),
+            (MARK, FOREIGN_MARK),
+            (CB, fields.tc_index.into()),
             (PRIORITY, fields.priority),
             (GSO_SEGS, fields.gso_segments),
             (GSO_SIZE, fields.gso_size),
@@ -147,11 +161,11 @@ impl Trampoline {
             context[at..at + 4].copy_from_slice(&value.to_ne_bytes());
         }
         let mut context_out = [0_u8; CONTEXT];
-        let mut frame_out = vec![0_u8; frame.len()];
+        let mut frame_out = vec![0_u8; frame.len() + GROWTH];
         let mut test = Test {
             program: self.program.as_raw_fd() as u32,
             data_size_in: frame.len() as u32,
-            data_size_out: frame.len() as u32,
+            data_size_out: frame_out.len() as u32,
             data_in: frame.as_ptr() as u64,
             data_out: frame_out.as_mut_ptr() as u64,
             context_size_in: CONTEXT as u32,
@@ -161,21 +175,22 @@ impl Trampoline {
             ..Test::default()
         };
         bpf(BPF_PROG_TEST_RUN, &mut test).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
-        assert_eq!(frame_out, frame, "a packet's bytes were changed");
-        assert_eq!(test.data_size_out as usize, frame.len());
+        frame_out.truncate(test.data_size_out as usize);
         let word = |at: usize| {
             let bytes = context_out[at..at + 4].try_into().expect("four bytes");
             u32::from_ne_bytes(bytes)
         };
-        assert_eq!(word(MARK), 0, "somebody else's mark");
-        Done {
+        assert_eq!(word(MARK), FOREIGN_MARK, "somebody else's mark");
+        assert_eq!(word(CB), 0, "what a filter tells the next one");
+        let done = Done {
             verdict: test.verdict as i32,
             priority: word(PRIORITY),
-        }
+        };
+        (done, frame_out)
     }
 }
 
-/// tc_index = mark, mark = 0, then the tail call.
+/// tc_index = cb[0], cb[0] = 0, then the tail call.
 fn instructions(map: i32) -> [Instruction; 10] {
     const LOAD_WORD: u8 = 0x61;
     const STORE_WORD: u8 = 0x63;
@@ -194,10 +209,10 @@ fn instructions(map: i32) -> [Instruction; 10] {
         immediate,
     };
     [
-        instruction(LOAD_WORD, 2, 1, MARK, 0),
+        instruction(LOAD_WORD, 2, 1, CB, 0),
         instruction(STORE_WORD, 1, 2, TC_INDEX, 0),
         instruction(SET, 2, 0, 0, 0),
-        instruction(STORE_WORD, 1, 2, MARK, 0),
+        instruction(STORE_WORD, 1, 2, CB, 0),
         instruction(LOAD_MAP, 2, PSEUDO_MAP_FD, 0, map),
         instruction(0, 0, 0, 0, 0),
         instruction(SET, 3, 0, 0, 0),

@@ -155,6 +155,7 @@ three: *base
 fn what_is_not_yaml_is_said_with_its_line() {
     for (text, expected) in [
         ("a: 1\nb: [1, 2\n", "t.yaml:3: is not YAML: "),
+        ("a: 1\nb: [1, 2", r#"t.yaml:2: "b: [1, 2" is not YAML: "#),
         ("a: 1\n b: 2\n", r#"t.yaml:2: "b: 2" is not YAML: "#),
         ("a: *b\n", r#"t.yaml:1: "a: *b" is not YAML: "#),
         (
@@ -205,8 +206,11 @@ fn texts_that_explode_are_refused_at_once() {
             .map(|i| format!("{}a:\n", " ".repeat(i)))
             .collect()
     };
+    // A single node each time.
+    let repeated = |length| format!("- &a {}\n{}", "x".repeat(length), "- *a\n".repeat(100_000));
     for (text, message) in [
         (laughs(20), "values, those of aliases counted"),
+        (repeated(1 << 20), "that copy more than 67108864 bytes"),
         (chain(100_000), "is deeper than 64 levels"),
         (
             "&a [*a]".to_owned(),
@@ -225,6 +229,7 @@ fn texts_that_explode_are_refused_at_once() {
         assert!(found[0].contains(message), "{start:?}: {found:?}");
     }
     assert_eq!(problems(&laughs(5)), [""; 0]);
+    assert_eq!(problems(&repeated(100)), [""; 0]);
     assert_eq!(problems(&indented(64)), [""; 0]);
 }
 

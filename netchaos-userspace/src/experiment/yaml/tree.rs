@@ -11,6 +11,8 @@ use crate::experiment::problem::Invalid;
 const MOST_BYTES: usize = 8 << 20;
 /// Nodes of all documents, those that aliases repeat included; a few anchors can ask for billions.
 const MOST_NODES: usize = 500_000;
+/// Bytes that anchors and aliases copy: a long text that is repeated is a single node each time.
+const MOST_COPIED: usize = 64 << 20;
 /// Mappings and sequences in each other. Bounds the recursion of whoever walks the tree.
 const MOST_DEPTH: usize = 64;
 
@@ -61,6 +63,8 @@ pub(in crate::experiment) fn parse(text: &str, sink: &Sink) -> Vec<Node> {
         _ => text.lines().collect(),
     };
     for Broken { line, message } in broken {
+        // Of a text that is cut short the parser names a line behind the last one.
+        let line = line.min(text.split('\n').count() as u32);
         let index = line.saturating_sub(1) as usize;
         let shown = lines.get(index).map_or("", |line| line.trim());
         let invalid = Invalid {
@@ -96,6 +100,7 @@ struct Loader {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    copied: usize,
     foreign_tags: Vec<Broken>,
 }
 
@@ -170,6 +175,7 @@ impl Loader {
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Broken> {
         self.count(1, node.line)?;
         if anchor > 0 {
+            self.copy(bytes(&node), node.line)?;
             self.anchors.insert(anchor, node.clone());
         }
         let Some(parent) = self.open.last_mut() else {
@@ -198,7 +204,7 @@ impl Loader {
                 "has an alias to what it is itself a part of",
             ));
         };
-        let (size, depth) = (size(node), depth(node));
+        let (size, depth, bytes) = (size(node), depth(node), bytes(node));
         if self.open.len() + depth > MOST_DEPTH {
             return Err(Broken::at(
                 line,
@@ -206,6 +212,7 @@ impl Loader {
             ));
         }
         self.count(size, line)?;
+        self.copy(bytes, line)?;
         let node = self.anchors[&anchor].clone();
         self.finish(node, 0)
     }
@@ -216,6 +223,15 @@ impl Loader {
             return Ok(());
         }
         let message = format!("has more than {MOST_NODES} values, those of aliases counted");
+        Err(Broken::at(line, message))
+    }
+
+    fn copy(&mut self, bytes: usize, line: u32) -> Result<(), Broken> {
+        self.copied += bytes;
+        if self.copied <= MOST_COPIED {
+            return Ok(());
+        }
+        let message = format!("has anchors and aliases that copy more than {MOST_COPIED} bytes");
         Err(Broken::at(line, message))
     }
 
@@ -318,6 +334,16 @@ fn children(node: &Node) -> Box<dyn Iterator<Item = &Node> + '_> {
 
 fn size(node: &Node) -> usize {
     1 + children(node).map(size).sum::<usize>()
+}
+
+/// The memory that a node takes.
+fn bytes(node: &Node) -> usize {
+    let text = match &node.data {
+        Data::Scalar(_, text) => text.len(),
+        Data::Sequence(_) => 0,
+        Data::Mapping(entries) => entries.iter().map(|entry| entry.key.len()).sum(),
+    };
+    size_of::<Entry>() + text + children(node).map(bytes).sum::<usize>()
 }
 
 /// How many mappings and sequences are in each other.

@@ -207,11 +207,15 @@ impl MapsOf {
     }
 }
 
+/// Before 5.11 maps count against RLIMIT_MEMLOCK, whose default is too small; where it cannot be
+/// raised (CAP_SYS_RESOURCE) the load says so.
+pub fn unlock_memory() {
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+}
+
 /// Loads the object's maps. Its programs are loaded one by one, as needed.
 pub(super) fn load_object(adjust: impl FnOnce(&mut EbpfLoader<'_>)) -> Result<Ebpf, Error> {
-    // Before 5.11 maps count against RLIMIT_MEMLOCK, whose default is too small; where it cannot
-    // be raised the load says so.
-    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    unlock_memory();
     let mut loader = EbpfLoader::new();
     adjust(&mut loader);
     loader

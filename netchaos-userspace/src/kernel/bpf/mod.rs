@@ -21,7 +21,7 @@ pub use self::{
     kept::{Loaded, describe, keep, keep_only, with_program},
     load::{
         Classifier, PROGRAMS, Programs, abi_of_program, load_each, maps_of_program,
-        older_maps_of_program, share_maps,
+        older_maps_of_program, share_maps, unlock_memory,
     },
     maps::{Capacity, Earlier, Entry, Maps, Prefix},
     older::OlderMaps,
@@ -96,7 +96,8 @@ impl Error {
 
     /// Whether the caller's rights were not enough.
     pub fn is_about_rights(&self) -> bool {
-        if let Source::Rejected { io, .. } = self.source.as_ref() {
+        // Each would be passed over below: what is transparent gives its own source as the next.
+        if let Source::Rejected { io, .. } | Source::Io(io) = self.source.as_ref() {
             return io.kind() == io::ErrorKind::PermissionDenied;
         }
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());

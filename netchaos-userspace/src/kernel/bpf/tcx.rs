@@ -81,6 +81,12 @@ pub fn programs(ifindex: u32, hook: Hook) -> Result<Option<Vec<u32>>, Error> {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
         // Nobody has been there yet.
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Some(Vec::new())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Error::new(
+                "ask for programs at tcx (needs CAP_NET_ADMIN)",
+                error,
+            ));
+        }
         Err(error) => return Err(Error::new("ask for programs at tcx", error)),
     }
     Ok(Some(ids[..ROOM.min(query.count as usize)].to_vec()))

@@ -33,7 +33,7 @@ pub(super) fn read_prio(mut options: &[u8]) -> Option<Prio> {
 }
 
 /// A netlink attribute (`struct nlattr`): length, kind, value, filled up to four bytes.
-fn put_attribute(buffer: &mut BytesMut, kind: u16, value: impl FnOnce(&mut BytesMut)) {
+pub(super) fn put_attribute(buffer: &mut BytesMut, kind: u16, value: impl FnOnce(&mut BytesMut)) {
     let start = buffer.len();
     buffer.put_u16_ne(0);
     buffer.put_u16_ne(kind);
@@ -56,7 +56,7 @@ fn put_u64(buffer: &mut BytesMut, kind: u16, word: u64) {
 }
 
 /// Kind and value of each attribute, as far as they are whole.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?) as usize;
         let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & 0x3fff;

@@ -60,7 +60,7 @@ impl Kernel {
     }
 
     pub(super) fn from_answer(message: &ErrorMessage) -> Self {
-        let errno = message.raw_code().abs();
+        let errno = message.raw_code().saturating_abs();
         let name = Errno::from_raw(errno);
         let words = match extended_ack(&message.header) {
             Some(sentence) => format!("{sentence} ({name:?})"),
@@ -134,6 +134,13 @@ mod tests {
         assert!(refused(libc::EINVAL, rule).is_duplicate_rule());
         assert!(!refused(libc::EINVAL, "Invalid argument").is_duplicate_rule());
         assert!(!refused(libc::EPERM, rule).is_duplicate_rule());
+    }
+
+    #[test]
+    fn a_code_that_has_no_positive_is_an_error_as_any_other() {
+        let mut message = ErrorMessage::default();
+        message.code = std::num::NonZeroI32::new(i32::MIN);
+        assert_eq!(Kernel::from_answer(&message).errno, i32::MAX);
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Filter {
     }
 
     /// None for the messages that stand for a whole pref (handle 0) rather than for a filter.
-    fn from_message(hook: Hook, message: TcMessage) -> Option<Self> {
+    pub(super) fn from_message(hook: Hook, message: TcMessage) -> Option<Self> {
         let handle = u32::from(message.header.handle);
         let mut filter = Self {
             hook,

@@ -206,7 +206,7 @@ impl Link {
         }
     }
 
-    fn from_message(message: LinkMessage) -> Self {
+    pub(super) fn from_message(message: LinkMessage) -> Self {
         let flags = message.header.flags;
         let mut link = Self {
             index: message.header.index,

@@ -1,9 +1,12 @@
 //! rtnetlink (rtnetlink(7)) as netchaos uses it. The only user of the netlink crates.
 
+#[doc(hidden)]
+pub mod decode;
 mod encode;
 mod error;
 mod filter;
 mod link;
+pub mod netfilter;
 mod qdisc;
 mod route;
 

@@ -87,14 +87,23 @@ impl Qdisc {
         (self.kind == "prio").then(|| encode::read_prio(&self.options))?
     }
 
-    fn from_message(message: TcMessage) -> Self {
+    pub(super) fn of_options(kind: &str, options: &[u8]) -> Self {
+        Self {
+            ifindex: 0,
+            kind: kind.to_owned(),
+            handle: ClassId(0),
+            parent: ClassId(0),
+            options: options.to_owned(),
+            statistics: QdiscStatistics::default(),
+        }
+    }
+
+    pub(super) fn from_message(message: TcMessage) -> Self {
         let mut qdisc = Self {
             ifindex: message.header.index as u32,
-            kind: String::new(),
             handle: ClassId(message.header.handle.into()),
             parent: ClassId(message.header.parent.into()),
-            options: Vec::new(),
-            statistics: QdiscStatistics::default(),
+            ..Self::of_options("", &[])
         };
         for attribute in message.attributes {
             match attribute {

@@ -39,7 +39,7 @@ impl Netlink {
     }
 }
 
-fn metric_and_device(route: RouteMessage) -> Option<(u32, u32)> {
+pub(super) fn metric_and_device(route: RouteMessage) -> Option<(u32, u32)> {
     let header = &route.header;
     let is_default = header.destination_prefix_length == 0
         && header.kind == RouteType::Unicast

@@ -6,7 +6,7 @@ use super::{
     reference::{Fault, Rule, Target, Vital, Way},
     shapes::Subjects,
 };
-use netchaos_tests::random::Random;
+use crate::random::Random;
 
 /// What a band alone does: a lap.
 pub const BAND: Fault = Fault {

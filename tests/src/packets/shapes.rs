@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netchaos_tests::random::Random;
+use crate::random::Random;
 
 /// What the frames are about: addresses and ports that the rules know, and their neighbours.
 pub struct Subjects {

@@ -1,0 +1,136 @@
+//! The fuzz targets by some thousands of damaged seeds, and by what fuzzing has found before. It needs
+//! nothing of the kernel; `cargo xtask fuzz` goes on for as long as it is told.
+
+use std::{
+    env,
+    panic::catch_unwind,
+    time::{Duration, Instant},
+};
+
+use netchaos_tests::{
+    fuzz::{self, Target},
+    random::Random,
+};
+
+/// All targets together take this long at most.
+const BOUND: Duration = Duration::from_secs(12);
+/// And no target more than that many inputs, so that a fast machine does not work for nothing.
+const MOST_INPUTS: u32 = 20_000;
+
+/// NETCHAOS_SEED, where a failure has named it, else always the same.
+fn seed() -> u64 {
+    let seed = env::var("NETCHAOS_SEED").ok();
+    seed.map_or(1, |seed| seed.parse().expect("NETCHAOS_SEED is a number"))
+}
+
+/// What is wrong with it, if anything is: the panic itself has been printed.
+fn feed(target: &Target, input: &[u8], seed: u64) -> Result<(), String> {
+    catch_unwind(|| target.feed(input)).map_err(|_| {
+        let (name, text) = (target.name, String::from_utf8_lossy(input));
+        format!("{name} breaks a promise, NETCHAOS_SEED={seed}: {text:?}, in bytes {input:02x?}")
+    })
+}
+
+/// Feeds a target for some time, and says how many inputs that were.
+fn fuzz(target: &Target, seed: u64, bound: Duration) -> Result<u32, String> {
+    let seeds = (target.seeds)();
+    let mut random = Random(seed);
+    for input in &seeds {
+        feed(target, input, seed)?;
+    }
+    let begin = Instant::now();
+    let mut inputs = 0;
+    while inputs < MOST_INPUTS && begin.elapsed() < bound {
+        feed(target, &fuzz::mutated(&mut random, &seeds), seed)?;
+        inputs += 1;
+    }
+    Ok(inputs)
+}
+
+#[test]
+fn no_input_breaks_what_is_promised_of_every_input() {
+    let seed = seed();
+    let each = BOUND / fuzz::all().count() as u32;
+    let mut broken = Vec::new();
+    for target in fuzz::all() {
+        match fuzz(target, seed, each) {
+            Ok(inputs) => {
+                println!("{}: {inputs} inputs of NETCHAOS_SEED={seed}", target.name);
+                assert!(inputs > 50, "{}: {inputs} inputs", target.name);
+            }
+            Err(problem) => broken.push(problem),
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// What YAML has, over and over: the time must not grow with more than the length. 64 KB are read in some
+/// milliseconds, and would take minutes if each byte looked at all others.
+#[test]
+fn whatever_is_repeated_is_read_in_time() {
+    let manifest = fuzz::named("manifest");
+    for piece in [
+        "[",
+        "{",
+        "- ",
+        "? ",
+        ": ",
+        "[]",
+        "a: ",
+        "a:\n",
+        "a\n",
+        "\n",
+        " ",
+        "\t",
+        "#\n",
+        "'",
+        "\"",
+        "''",
+        "|\n ",
+        ">\n ",
+        "!",
+        "!!str ",
+        "&a ",
+        "*a ",
+        "---\n",
+        "...\n",
+        "%TAG ! x\n",
+        "%a\n",
+        "\\",
+        ",",
+        "{a: [",
+        "{\"a\": ",
+        "- - - a\n",
+        "[a, ",
+        "{a: 1, ",
+        "a: b\n",
+        "\u{feff}",
+        "\r",
+        "\u{85}",
+        "? - ",
+        "&a [*a, ",
+        "<<: *a\n",
+        "\"\\n\\\n ",
+        "a b ",
+        "x",
+        "1",
+        "- |\n",
+    ] {
+        for (before, after) in [
+            ("", ""),
+            ("&a x\n", ""),
+            ("- &a [b]\n- [", "]"),
+            ("a: \"", "\""),
+        ] {
+            let count = (fuzz::LONGEST - before.len() - after.len()) / piece.len();
+            let input = [before, &piece.repeat(count), after].concat();
+            let begin = Instant::now();
+            feed(manifest, input.as_bytes(), 0).unwrap_or_else(|problem| panic!("{problem}"));
+            let took = begin.elapsed();
+            assert!(
+                took < Duration::from_secs(5),
+                "{piece:?} after {before:?}: {took:?}"
+            );
+        }
+    }
+}
