@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
 
 use super::{cargo_build, executables_of, the_program};
 use crate::ctx::Ctx;
@@ -73,22 +72,19 @@ impl Sources {
         Ok(Self(dir))
     }
 
-    /// What lies between is shared with our own builds, so that what both use is compiled once; what comes out is not.
-    /// Before cargo 1.91, which does not know `build-dir`, all of it is compiled again.
+    /// Apart from our own builds: cargo knows the crates of a workspace by where they lie in it, so that in one folder
+    /// it would take ours for theirs. Not optimized: nothing of it is measured, and every new machine builds it.
     fn build(&self, ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
-        let ours = target_dir(ctx, toolchain)?;
-        // Not by the environment: the cargo that builds the eBPF programs, within this build, would wait for its lock.
-        let between = format!("build.build-dir={:?}", ours.to_string_lossy());
         let mut command = cargo_build(ctx, toolchain);
         command
             .current_dir(&self.0)
-            .args(["--locked", "--release"])
+            .args(["--locked", "--config", "profile.dev.debug=false"])
             .args(["-p", "netchaos-userspace", "--bin", "netchaos"])
-            .args(["--config", &between, "--target-dir"])
-            .arg(ours.join("previous"));
+            .arg("--target-dir")
+            .arg(self.0.join("target"));
         the_program(executables_of(
             &mut command,
-            "building the previous release",
+            "building the previous release (once per machine, a minute or two)",
         )?)
     }
 }
@@ -137,19 +133,6 @@ fn get(root: &Path, commit: &str) -> Result<()> {
         "commit {commit} of {FILE} is not in git's history here, nor to be had from {REMOTE}: clone with the whole history\n{}",
         said.join("\n")
     )
-}
-
-/// Where cargo puts what it builds for us.
-fn target_dir(ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Metadata {
-        target_directory: PathBuf,
-    }
-    let mut command = toolchain.cargo(ctx);
-    command.args(["metadata", "--no-deps", "--format-version=1"]);
-    let output = Step::usually_instant("asking cargo").run(&mut command)?;
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
-    Ok(metadata.target_directory)
 }
 
 #[cfg(test)]
