@@ -54,33 +54,45 @@ pub struct TableArgs {
 /// Rows by the version of their kernel.
 type Rows = BTreeMap<(u32, u32), String>;
 
-/// Asks the kernels, one after the other, and writes the table.
+/// Asks the kernels, one after the other, and writes the table. Where one does not tell, its row, and those of others,
+/// stay as they are.
 ///
 /// # Errors
-/// When one cannot be had, booted or understood; the document then stays as it is.
+/// When one cannot be had, booted or understood.
 pub fn run(ctx: &Ctx, args: &TableArgs) -> Result<ExitCode> {
     let path = ctx.root.join(FILE);
     let text = fs::read_to_string(&path).context(FILE)?;
     let toolchain = Toolchain::ready(ctx)?;
-    let mut asked = Asked {
+    let asked = Asked {
         ctx,
         args,
         programs: vm::ready(ctx)?,
         netchaos: args.machine.netchaos(ctx, &[])?,
         verifier: verifier(ctx, &toolchain)?,
     };
-    let (mut rows, kernels) = match &args.kernel[..] {
-        [] => (Rows::new(), ALL_KERNELS.map(str::to_owned).into()),
-        named => (rows_of(&text)?, named.to_vec()),
+    let kernels: Vec<&str> = match &args.kernel[..] {
+        [] => ALL_KERNELS.into(),
+        named => named.iter().map(String::as_str).collect(),
     };
+    let (mut rows, mut failed) = (Rows::new(), Vec::new());
     for which in kernels {
-        let kernel = Kernel::named(ctx, &which)?;
-        let version = kernel.version().context("a kernel without a version")?;
-        let row = asked.row(&kernel).with_context(|| kernel.release.clone())?;
-        ui::note(row.trim());
-        rows.insert(version, row);
+        match asked.row(which) {
+            Ok((version, row)) => {
+                ui::note(row.trim());
+                rows.insert(version, row);
+            }
+            Err(error) => failed.push(format!("{which}: {error:#}")),
+        }
+    }
+    if !failed.is_empty() || !args.kernel.is_empty() {
+        let mut all = rows_of(&text)?;
+        all.extend(rows);
+        rows = all;
     }
     fs::write(&path, with_rows(&text, &rows)?).context(FILE)?;
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -100,11 +112,13 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn row(&mut self, kernel: &Kernel) -> Result<String> {
+    fn row(&self, which: &str) -> Result<((u32, u32), String)> {
+        let kernel = &Kernel::named(self.ctx, which)?;
+        let version = kernel.version().context("a kernel without a version")?;
         let verified = self.ask(kernel, &[self.verifier.as_ref(), "--show-output".as_ref()])?;
         let doctor = ["doctor", "-o", "json"].map(Path::new);
         let doctor = self.ask(kernel, &[&[&*self.netchaos], &doctor[..]].concat())?;
-        row(&kernel.release, &verified, &doctor)
+        Ok((version, row(&kernel.release, &verified, &doctor)?))
     }
 
     /// What a command in a VM prints.
