@@ -31,7 +31,9 @@ fn main() {
         "big" => "bpfeb-unknown-none",
         _ => "bpfel-unknown-none",
     };
-    let target_dir = PathBuf::from(variable("OUT_DIR")).join("ebpf-target");
+    // OUT_DIR is TARGET/PROFILE/build/PACKAGE-HASH/out. The program is the same for all profiles and features: built once.
+    let out_dir = PathBuf::from(variable("OUT_DIR"));
+    let target_dir = out_dir.ancestors().nth(4).unwrap_or(&out_dir).join("ebpf");
     let flags = [
         format!(
             "--cfg=bpf_target_arch=\"{}\"",

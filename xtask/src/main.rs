@@ -7,6 +7,7 @@ mod demo;
 mod dist;
 mod duty;
 mod fuzz;
+mod kernel_table;
 mod lint;
 mod setup;
 mod test;
@@ -50,6 +51,8 @@ enum Task {
     Fuzz(fuzz::FuzzArgs),
     /// Check formatting, clippy (the eBPF programs too), and which part uses what
     Lint,
+    /// Ask each kernel, in a VM, how much of each program its verifier looks at, and write docs/kernels.md
+    Kernels(kernel_table::TableArgs),
     /// Boot a VM that has this machine's files (writes to them are lost) and run a command in it as root
     Vm(VmArgs),
     #[command(name = vm::guest::SUBCOMMAND, hide = true)]
@@ -68,8 +71,8 @@ enum Task {
 
 #[derive(Args)]
 struct VmArgs {
-    /// A version such as 6.1, 6.12, 5.10, 6.18 or 7.3 (Debian's kernels), a kernel package FILE.deb, or a folder with
-    /// an unpacked one
+    /// A version such as 6.1, 6.12, 5.10, 6.18 or 7.3 (Debian's kernels), `newest` (of them), a kernel package
+    /// FILE.deb, or a folder with an unpacked one
     #[arg(long, default_value = "6.12")]
     kernel: String,
     #[command(flatten)]
@@ -142,6 +145,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Fuzz(args) => fuzz::run(&ctx, &args),
         Task::Lint => lint::run(&ctx),
         Task::Test(args) => test::run(&ctx, &args),
+        Task::Kernels(args) => kernel_table::run(&ctx, &args),
         Task::Vm(args) => run_vm(&ctx, args),
         Task::DemoLab(args) => demo::tell(&args),
         Task::RunTests(args) => Ok(succeeded(test::runner::run(&args, &[])?)),

@@ -14,6 +14,10 @@ use crate::setup::standalone::Standalone;
 use crate::setup::toolchain::Toolchain;
 use crate::ui::{self, Step};
 
+/// What every build of tests, and clippy, is asked for: what is compiled for one is then compiled for the others. With
+/// fewer packages or other features, cargo gives libraries other features, and compiles them and all above them again.
+pub const WHOLE: [&str; 3] = ["--workspace", "--features", "netchaos-userspace/agent"];
+
 /// A finished executable, as cargo reports it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Executable {
@@ -73,18 +77,14 @@ fn the_program(built: Vec<Executable>) -> Result<PathBuf> {
     Ok(program.context("cargo built no program netchaos")?.path)
 }
 
-/// Builds the test binaries of the package `netchaos-tests` whose file name begins with `prefix`.
+/// Builds the test binaries whose file name begins with `prefix`.
 ///
 /// # Errors
 /// When the build fails, with the compiler's words.
 pub fn tests(ctx: &Ctx, toolchain: &Toolchain, prefix: &str) -> Result<Vec<Executable>> {
     let mut command = cargo_build(ctx, toolchain);
-    command.args(["-p", "netchaos-tests", "--tests"]);
-    let built = executables_of(&mut command, "building the tests")?;
-    let mut tests: Vec<_> = built
-        .into_iter()
-        .filter(|executable| executable.target.starts_with(prefix))
-        .collect();
+    command.args(WHOLE).args(["--test", &format!("{prefix}*")]);
+    let mut tests = executables_of(&mut command, "building the tests")?;
     tests.sort_by(|a, b| a.target.cmp(&b.target));
     Ok(tests)
 }

@@ -77,13 +77,15 @@ impl Sources {
     /// Before cargo 1.91, which does not know `build-dir`, all of it is compiled again.
     fn build(&self, ctx: &Ctx, toolchain: &Toolchain) -> Result<PathBuf> {
         let ours = target_dir(ctx, toolchain)?;
+        // Not by the environment: the cargo that builds the eBPF programs, within this build, would wait for its lock.
+        let between = format!("build.build-dir={:?}", ours.to_string_lossy());
         let mut command = cargo_build(ctx, toolchain);
         command
             .current_dir(&self.0)
             .args(["--locked", "--release"])
             .args(["-p", "netchaos-userspace", "--bin", "netchaos"])
-            .env("CARGO_BUILD_BUILD_DIR", &ours)
-            .env("CARGO_TARGET_DIR", ours.join("previous"));
+            .args(["--config", &between, "--target-dir"])
+            .arg(ours.join("previous"));
         the_program(executables_of(
             &mut command,
             "building the previous release",

@@ -6,9 +6,12 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::build;
 use crate::ctx::Ctx;
 use crate::setup::toolchain::Toolchain;
 use crate::ui;
+
+const CLIPPY: [&str; 4] = ["--all-targets", "--", "-D", "warnings"];
 
 /// Runs all checks, whatever the first ones say.
 ///
@@ -27,28 +30,11 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
         ("formatting", cargo(&["fmt", "--all", "--check"])),
         (
             "clippy",
-            cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ]),
+            cargo(&[&["clippy"], &build::WHOLE[..], &CLIPPY].concat()),
         ),
         (
-            "clippy with the agent",
-            cargo(&[
-                "clippy",
-                "--package",
-                "netchaos-userspace",
-                "--features",
-                "agent",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ]),
+            "clippy without the agent",
+            cargo(&[&["clippy", "--package", "netchaos-userspace"], &CLIPPY[..]].concat()),
         ),
         ("clippy on the eBPF programs", bpf_clippy(&toolchain, ctx)),
     ] {

@@ -31,12 +31,17 @@ fn suites(version: &str) -> &'static [&'static str] {
         "5.10" => &["bullseye", "bullseye-security"],
         "6.1" => &["bookworm", "bookworm-security"],
         "6.12" => &["bookworm-backports", "bookworm-security"],
-        _ => &["trixie-backports"],
+        _ => &["trixie-backports", "sid", "experimental"],
     }
 }
 
+/// `--kernel` with this means the newest that Debian has.
+pub const NEWEST: &str = "newest";
+/// `linux-image-RELEASE` is a package, and RELEASE the folder that it is unpacked to.
+const PACKAGE: &str = "linux-image-";
+
 impl Kernel {
-    /// The kernel that `--kernel WHICH` means: a version (`6.12`), a Debian package file, or a folder.
+    /// The kernel that `--kernel WHICH` means: a version (`6.12`), `newest`, a Debian package file, or a folder.
     ///
     /// # Errors
     /// When it cannot be had, with what was looked for.
@@ -48,10 +53,17 @@ impl Kernel {
         if path.extension().is_some_and(|end| end == "deb") {
             return Self::of_file(ctx, path);
         }
-        if !is_version(which) {
-            bail!("--kernel {which}: neither a version like 6.12, nor a .deb file, nor a folder");
+        if which != NEWEST && !is_version(which) {
+            bail!(
+                "--kernel {which}: neither a version like 6.12, nor {NEWEST}, nor a .deb file, nor a folder"
+            );
         }
         Self::of_debian(ctx, which)
+    }
+
+    /// Major and minor number of its version.
+    pub fn version(&self) -> Option<(u32, u32)> {
+        version_of(&self.release)
     }
 
     fn of_debian(ctx: &Ctx, version: &str) -> Result<Self> {
@@ -61,8 +73,17 @@ impl Kernel {
         let kept = fs::read_dir(&store)?
             .flatten()
             .filter_map(|entry| entry.file_name().into_string().ok());
-        if let Some(name) = newest(kept.map(|name| format!("linux-image-{name}")), version) {
-            return Self::in_folder(&store.join(name.trim_start_matches("linux-image-")));
+        let kept = newest(kept.map(|name| format!("{PACKAGE}{name}")), version)
+            .map(|package| store.join(release_of(&package)));
+        match kept {
+            // Debian may have a newer one by now; without a way to it the one that is here does.
+            Some(kept) if version == NEWEST => {
+                let there = Index::of(ctx, suites(version))
+                    .and_then(|index| fetch(&index, &store, version));
+                return Self::in_folder(&there.unwrap_or(kept));
+            }
+            Some(kept) => return Self::in_folder(&kept),
+            None => {}
         }
         let suites = suites(version);
         let package = Index::of(ctx, suites).and_then(|index| fetch(&index, &store, version));
@@ -174,13 +195,20 @@ fn depmod(modules: &Path, release: &str) -> Result<()> {
 
 /// Downloads and unpacks the newest kernel of `version` into `store`.
 fn fetch(index: &Index, store: &Path, version: &str) -> Result<PathBuf> {
-    let names = index.names("linux-image-")?;
-    let package = newest(names.into_iter(), version).context("none in the package lists")?;
+    let names = index.names("linux-")?;
+    let package = newest(names.iter().cloned(), version).context("none in the package lists")?;
+    let release = release_of(&package);
+    let dir = store.join(release);
+    if dir.exists() {
+        return Ok(dir);
+    }
     let mut packages = vec![package.clone()];
     let parts = index.depends(&package)?;
     packages.extend(parts.into_iter().filter(|name| {
-        let release = package.trim_start_matches("linux-image-");
-        name.ends_with(release)
+        // Of an older kernel the archive may have dropped a part before the rest. What is missing in the end is told
+        // when it is looked for.
+        names.contains(name)
+            && name.ends_with(release)
             && ["linux-base-", "linux-binary-", "linux-modules-"]
                 .iter()
                 .any(|part| name.starts_with(part))
@@ -192,12 +220,17 @@ fn fetch(index: &Index, store: &Path, version: &str) -> Result<PathBuf> {
             .flatten()
             .map(|entry| entry.path())
             .collect();
-        let dir = store.join(package.trim_start_matches("linux-image-"));
         apt::unpack(&files, &dir)?;
         Ok(dir)
     });
     fs::remove_dir_all(&downloads).ok();
     done
+}
+
+/// `6.12.117+deb12-cloud-amd64` is 6.12.
+pub fn version_of(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 fn is_version(which: &str) -> bool {
@@ -206,11 +239,24 @@ fn is_version(which: &str) -> bool {
     number(parts.next()) && number(parts.next()) && parts.next().is_none()
 }
 
-/// Of package `names` the newest cloud kernel of `version`.
+fn release_of(package: &str) -> &str {
+    package.trim_start_matches(PACKAGE)
+}
+
+/// Of package `names` the newest cloud kernel of `version`, or of all.
 fn newest(names: impl Iterator<Item = String>, version: &str) -> Option<String> {
-    let prefix = format!("linux-image-{version}.");
+    let fits = |name: &String| {
+        let release = name.strip_prefix(PACKAGE)?;
+        let rest = match version {
+            NEWEST => release
+                .starts_with(|c: char| c.is_ascii_digit())
+                .then_some(release),
+            _ => release.strip_prefix(version)?.strip_prefix('.'),
+        };
+        rest.filter(|rest| rest.ends_with("-cloud-amd64")).map(drop)
+    };
     names
-        .filter(|name| name.starts_with(&prefix) && name.ends_with("-cloud-amd64"))
+        .filter(|name| fits(name).is_some())
         .max_by(|a, b| by_version(a, b))
 }
 
@@ -270,6 +316,10 @@ mod tests {
             Some("linux-image-6.12.117+deb12-cloud-amd64")
         );
         assert_eq!(pick(&names, "5.10"), None);
+        assert_eq!(
+            pick(&[&names[..], &["linux-image-cloud-amd64"]].concat(), NEWEST).as_deref(),
+            Some("linux-image-6.12.117+deb12-cloud-amd64")
+        );
     }
 
     #[test]
@@ -280,6 +330,20 @@ mod tests {
             Ordering::Less
         );
         assert_eq!(by_version("7.3.4", "7.3.4"), Ordering::Equal);
+    }
+
+    #[test]
+    fn a_release_has_a_version() {
+        let releases = [
+            "6.12.117+deb12-cloud-amd64",
+            "5.10.0-46-cloud-amd64",
+            "7.3-cloud-amd64",
+        ];
+        assert_eq!(
+            releases.map(version_of),
+            [Some((6, 12)), Some((5, 10)), Some((7, 3))]
+        );
+        assert_eq!(version_of("unknown"), None);
     }
 
     #[test]

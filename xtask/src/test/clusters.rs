@@ -14,16 +14,29 @@ use crate::dist::image;
 use crate::setup::packages;
 
 impl Run<'_> {
+    /// Runs the tests of the control plane, but for those in files `without`.
+    pub(super) fn plane(&self, without: &[&str]) -> Results {
+        self.cluster("cluster, control plane", "cluster_plane", without, 0)
+    }
+
     /// Runs the tests whose file names begin with `prefix` on a cluster with so many nodes. What does not run there
     /// has failed: it has all that they need.
-    pub(super) fn cluster(&self, stage: &str, prefix: &str, nodes: usize) -> Results {
+    pub(super) fn cluster(
+        &self,
+        stage: &str,
+        prefix: &str,
+        without: &[&str],
+        nodes: usize,
+    ) -> Results {
         let mut results = Results::new(stage, true);
         announce(&results.stage);
-        let outcome = self.cluster_command(prefix, nodes).and_then(|words| {
-            words.map_or(Ok(true), |words| {
-                follow(as_root(&words[0])?.args(&words[1..]), &mut results)
-            })
-        });
+        let outcome = self
+            .cluster_command(prefix, without, nodes)
+            .and_then(|words| {
+                words.map_or(Ok(true), |words| {
+                    follow(as_root(&words[0])?.args(&words[1..]), &mut results)
+                })
+            });
         results.end(failure(
             outcome,
             "the cluster or its tests ended with an error",
@@ -35,9 +48,10 @@ impl Run<'_> {
     pub(super) fn cluster_command(
         &self,
         prefix: &str,
+        without: &[&str],
         nodes: usize,
     ) -> Result<Option<Vec<PathBuf>>> {
-        let Some(told) = self.told(prefix)? else {
+        let Some(told) = self.told(prefix, without)? else {
             return Ok(None);
         };
         let busybox = packages::cluster_tools(self.ctx)?;

@@ -7,14 +7,18 @@ pub mod runner;
 mod turns;
 mod vms;
 
+pub use vms::ALL_KERNELS;
+
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::build::{self, Executable};
+use crate::cluster::binaries;
 use crate::ctx::{Ctx, as_root};
 use crate::setup::packages;
 use crate::setup::toolchain::Toolchain;
@@ -22,16 +26,9 @@ use crate::ui;
 use results::{Counts, Failure, Results};
 use runner::Told;
 
-/// The packages with unit tests. The eBPF one is compiled for the host here, as an empty program.
-const UNIT_PACKAGES: [&str; 4] = [
-    "netchaos-common",
-    "netchaos-userspace",
-    "netchaos-ebpf",
-    "xtask",
-];
-
-/// What `netchaos agent` is behind.
-const AGENT: &str = "netchaos-userspace/agent";
+/// Unit tests are beside the code and in its documentation; cargo takes these apart. The eBPF programs are compiled for
+/// the host here, as an empty one.
+const UNIT: [&[&str]; 2] = [&["--lib", "--bins"], &["--doc"]];
 
 /// How the names of test files end that begin with the release before this one.
 const UPGRADE: &str = "_upgrade";
@@ -49,6 +46,9 @@ pub struct TestArgs {
     /// Kernels to test on, as for `vm`; may be repeated [default: 6.1 and 6.12]
     #[arg(long)]
     kernel: Vec<String>,
+    /// On every kernel that netchaos is tested on: 5.10, 6.1, 6.12, 6.18 and the newest of Debian's
+    #[arg(long, conflicts_with = "kernel")]
+    all_kernels: bool,
     #[command(flatten)]
     machine: crate::MachineArgs,
 }
@@ -59,6 +59,8 @@ enum Stage {
     Host,
     /// An API server, and nodes and pods of the test's own making.
     Plane,
+    /// The same without [`LONG`].
+    PlaneInShort,
     /// The same in a VM.
     PlaneVm,
     /// Real nodes.
@@ -68,7 +70,10 @@ enum Stage {
 
 impl Stage {
     fn has_agents(&self) -> bool {
-        matches!(self, Self::Plane | Self::PlaneVm | Self::Nodes)
+        matches!(
+            self,
+            Self::Plane | Self::PlaneInShort | Self::PlaneVm | Self::Nodes
+        )
     }
 }
 
@@ -80,7 +85,9 @@ const STAGES: [(&str, &[Stage]); 4] = [
     ("vm", &[Stage::Vm]),
 ];
 /// What no word means. Real nodes take some minutes more, the first time, than everything has.
-const ALL: [Stage; 4] = [Stage::Unit, Stage::Host, Stage::Plane, Stage::Vm];
+const ALL: [Stage; 4] = [Stage::Unit, Stage::Host, Stage::PlaneInShort, Stage::Vm];
+/// Test files about many objects, and about an API server that goes away: minutes that `cluster` alone takes.
+const LONG: [&str; 2] = ["cluster_plane_away", "cluster_plane_load"];
 
 /// The stages and the filter that the words mean.
 fn meant(words: &[String]) -> Result<(Vec<Stage>, Option<&str>)> {
@@ -135,6 +142,7 @@ pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<ExitCode> {
                 netchaos,
                 filter,
                 args,
+                is_for_kubernetes: filter.is_none() && stages.contains(&Stage::PlaneInShort),
             };
             for stage in stages {
                 all.extend(run.stage(stage));
@@ -150,6 +158,8 @@ struct Run<'a> {
     netchaos: PathBuf,
     filter: Option<&'a str>,
     args: &'a TestArgs,
+    /// Whether a later stage needs a control plane, for sure.
+    is_for_kubernetes: bool,
 }
 
 impl Run<'_> {
@@ -157,9 +167,10 @@ impl Run<'_> {
         match stage {
             Stage::Unit => vec![self.unit()],
             Stage::Host => vec![self.host()],
-            Stage::Plane => vec![self.cluster("cluster, control plane", "cluster_plane", 0)],
+            Stage::Plane => vec![self.plane(&[])],
+            Stage::PlaneInShort => vec![self.plane(&LONG)],
             Stage::PlaneVm => self.cluster_in_vms(),
-            Stage::Nodes => vec![self.cluster("cluster, nodes", "cluster_nodes", 2)],
+            Stage::Nodes => vec![self.cluster("cluster, nodes", "cluster_nodes", &[], 2)],
             Stage::Vm => self.vms(),
         }
     }
@@ -167,11 +178,14 @@ impl Run<'_> {
     fn unit(&self) -> Results {
         let mut results = Results::new("unit", false);
         announce(&results.stage);
-        let mut command = self.toolchain.cargo(self.ctx);
-        command.args(["test", "--no-fail-fast", "--features", AGENT]);
-        command.args(UNIT_PACKAGES.iter().flat_map(|package| ["-p", package]));
-        command.arg("--").args(self.filter);
-        let outcome = follow(&mut command, &mut results);
+        let mut outcome = Ok(true);
+        for which in UNIT {
+            let mut command = self.toolchain.cargo(self.ctx);
+            command.args(["test", "--no-fail-fast"]).args(build::WHOLE);
+            command.args(which).arg("--").args(self.filter);
+            let succeeded = follow(&mut command, &mut results);
+            outcome = outcome.and_then(|so_far| Ok(so_far & succeeded?));
+        }
         results.end(failure(
             outcome,
             "cargo test failed before or after the tests",
@@ -190,17 +204,25 @@ impl Run<'_> {
     fn host_in(&self, results: &mut Results) -> Result<bool> {
         packages::network_tools(self.ctx)?;
         packages::container_runtimes(self.ctx)?;
-        let Some(told) = self.told("host_")? else {
+        let Some(told) = self.told("host_", &[])? else {
             return Ok(true);
         };
         let words = told.command()?;
         let mut command = as_root(&words[0])?;
-        follow(command.args(&words[1..]), results)
+        thread::scope(|scope| {
+            if self.is_for_kubernetes {
+                // These tests wait most of their time. The build takes what processors have to spare; what goes wrong
+                // goes wrong again, and is told, when it is needed.
+                scope.spawn(|| binaries::ready(self.ctx, false).ok());
+            }
+            follow(command.args(&words[1..]), results)
+        })
     }
 
     /// What a runner of the tests whose file names begin with `prefix` is told; none where the filter leaves none.
-    fn told(&self, prefix: &str) -> Result<Option<Told<'_>>> {
+    fn told(&self, prefix: &str, without: &[&str]) -> Result<Option<Told<'_>>> {
         let mut tests = build::tests(self.ctx, &self.toolchain, prefix)?;
+        tests.retain(|test| !without.contains(&&*test.target));
         if let Some(filter) = self.filter {
             let mut chosen = Vec::new();
             for test in tests {

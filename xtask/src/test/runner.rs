@@ -107,12 +107,14 @@ pub fn run(args: &RunnerArgs, environment: &[(&str, OsString)]) -> Result<bool> 
             .stdin(Stdio::null());
         // One stream: what a test says on stderr belongs between the lines around it.
         command.stderr(io::stdout().as_fd().try_clone_to_owned()?);
+        let begin = Instant::now();
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let how = wait(child)?;
         all_succeeded &= how == "exit status: 0";
-        println!("     Ended {name}: {how}");
+        let seconds = begin.elapsed().as_secs_f32();
+        println!("     Ended {name}: {how} after {seconds:.1} s");
     }
     Ok(all_succeeded)
 }

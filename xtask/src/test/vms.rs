@@ -8,82 +8,110 @@ use anyhow::{Result, anyhow, bail};
 use super::results::{Failure, Results};
 use super::runner::{self, Told};
 use super::{Run, failure, turns};
-use crate::setup::kernels::Kernel;
+use crate::setup::kernels::{Kernel, NEWEST};
 use crate::setup::packages::{self, Programs};
 use crate::ui;
 use crate::vm::{self, Sink, Stream};
 
 /// The kernels that tests run on when none is named.
 const KERNELS: [&str; 2] = ["6.1", "6.12"];
+/// Those of `--all-kernels`.
+pub const ALL_KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", NEWEST];
 /// The same for tests that have an API server in the VM, which takes its time.
 const CLUSTER_KERNELS: [&str; 1] = ["6.12"];
+/// Test files that no kernel matters to: the tests' own probes, and words. Each runs on one of the kernels.
+const ONCE: [&str; 2] = ["vm_probes", "vm_explain"];
 /// From this version on a kernel has everything that the tests use.
 const ALL_MUST_RUN_FROM: (u32, u32) = (6, 1);
 /// What a VM takes besides its own memory, in MB: QEMU with the code that it has translated, and virtiofsd.
 const MEMORY_BESIDES: u64 = 512;
 
-/// What the VMs of all kernels have in common.
-struct Ready {
-    programs: Programs,
+/// What to run on a kernel.
+struct Job {
+    /// What it is called in the summary.
+    stage: String,
+    kernel: Result<Kernel>,
     command: Vec<PathBuf>,
 }
 
 impl Run<'_> {
     pub(super) fn vms(&self) -> Vec<Results> {
-        self.on_kernels("vm", &KERNELS, || {
+        self.on_kernels("vm", &KERNELS, |which, count| {
             packages::container_runtimes(self.ctx)?;
-            self.told("vm_")?.map(Told::command).transpose()
+            let others = ONCE.iter().enumerate();
+            let elsewhere = others.filter(|(one, _)| one % count != which);
+            let elsewhere: Vec<_> = elsewhere.map(|(_, name)| *name).collect();
+            self.told("vm_", &elsewhere)?.map(Told::command).transpose()
         })
     }
 
     /// A control plane in the VM, for what the host's kernel may lack.
     pub(super) fn cluster_in_vms(&self) -> Vec<Results> {
-        self.on_kernels("cluster, control plane, vm", &CLUSTER_KERNELS, || {
-            self.cluster_command("cluster_vm", 0)
+        self.on_kernels("cluster, control plane, vm", &CLUSTER_KERNELS, |_, _| {
+            self.cluster_command("cluster_vm", &[], 0)
         })
     }
 
-    /// Runs a command in a VM on each kernel that was named, or else on each of `usual`. `command` gets ready what it
-    /// needs; where it is none, no VM is started.
+    /// Runs a command in a VM on each kernel that was named, or else on each of `usual`. `command` is asked for that of
+    /// the first, second … of so many kernels, and gets ready what it needs; where it is none, no VM is started.
     fn on_kernels(
         &self,
         stage: &str,
         usual: &[&str],
-        command: impl FnOnce() -> Result<Option<Vec<PathBuf>>>,
+        command: impl Fn(usize, usize) -> Result<Option<Vec<PathBuf>>>,
     ) -> Vec<Results> {
-        let named = &self.args.kernel;
-        let kernels = if named.is_empty() {
-            usual.iter().map(|&which| which.to_owned()).collect()
-        } else {
-            named.clone()
-        };
-        let stages: Vec<_> = kernels
-            .iter()
-            .map(|which| format!("{stage} {which}"))
-            .collect();
         // Whatever is installed, downloaded or built is so before the first VM starts.
-        let ready = match command() {
-            Ok(None) => return Vec::new(),
-            Ok(Some(command)) => vm::ready(self.ctx).map(|programs| Ready { command, programs }),
-            Err(error) => Err(error),
+        let ready = self.jobs(stage, usual, command).and_then(|jobs| {
+            let programs = (!jobs.is_empty()).then(|| vm::ready(self.ctx));
+            Ok((jobs, programs.transpose()?))
+        });
+        match ready {
+            Ok((jobs, Some(programs))) => self.run_all(&jobs, &programs),
+            Ok((_, None)) => Vec::new(),
+            Err(error) => vec![broken(stage, &format!("{error:#}"))],
+        }
+    }
+
+    fn jobs(
+        &self,
+        stage: &str,
+        usual: &[&str],
+        command: impl Fn(usize, usize) -> Result<Option<Vec<PathBuf>>>,
+    ) -> Result<Vec<Job>> {
+        let kernels: Vec<&str> = match &self.args.kernel[..] {
+            [] if self.args.all_kernels => ALL_KERNELS.into(),
+            [] => usual.into(),
+            named => named.iter().map(String::as_str).collect(),
         };
-        let kernels: Vec<_> = kernels
-            .iter()
-            .map(|which| Kernel::named(self.ctx, which))
-            .collect();
+        let mut jobs = Vec::new();
+        for (index, which) in kernels.iter().enumerate() {
+            if let Some(command) = command(index, kernels.len())? {
+                let kernel = Kernel::named(self.ctx, which);
+                jobs.push(Job {
+                    stage: format!("{stage} {}", name(which, &kernel)),
+                    kernel,
+                    command,
+                });
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn run_all(&self, jobs: &[Job], programs: &Programs) -> Vec<Results> {
         let slots = slots(
             thread::available_parallelism().map_or(1, usize::from),
             available_mb(),
             self.args.machine.memory,
         )
-        .min(stages.len());
+        .min(jobs.len());
         if slots > 1 {
             ui::note(format_args!("{slots} VMs at the same time"));
         }
+        let stages: Vec<_> = jobs.iter().map(|job| job.stage.clone()).collect();
         let outcomes = turns::at_once(
             &stages,
             slots,
-            |index, sink| self.vm(&stages[index], &kernels[index], &ready, sink),
+            |index, sink| self.vm(&jobs[index], programs, sink),
             &mut vm::pass_on,
         );
         match outcomes {
@@ -98,21 +126,14 @@ impl Run<'_> {
         }
     }
 
-    fn vm(
-        &self,
-        stage: &str,
-        kernel: &Result<Kernel>,
-        ready: &Result<Ready>,
-        sink: Sink,
-    ) -> Results {
-        let all_must_run = kernel
-            .as_ref()
-            .is_ok_and(|kernel| version(&kernel.release) >= Some(ALL_MUST_RUN_FROM));
-        let mut results = Results::new(stage, all_must_run);
-        let heading = format!("\n== {stage}\n");
-        let outcome = sink(Stream::Out, heading.as_bytes()).and_then(|()| match (kernel, ready) {
-            (Ok(kernel), Ok(ready)) => self.vm_in(kernel, ready, &mut results, sink),
-            (Err(error), _) | (_, Err(error)) => Err(anyhow!("{error:#}")),
+    fn vm(&self, job: &Job, programs: &Programs, sink: Sink) -> Results {
+        let kernel = job.kernel.as_ref();
+        let all_must_run = kernel.is_ok_and(|kernel| kernel.version() >= Some(ALL_MUST_RUN_FROM));
+        let mut results = Results::new(&job.stage, all_must_run);
+        let heading = format!("\n== {}\n", job.stage);
+        let outcome = sink(Stream::Out, heading.as_bytes()).and_then(|()| match kernel {
+            Ok(kernel) => self.vm_in(kernel, programs, &job.command, &mut results, sink),
+            Err(error) => Err(anyhow!("{error:#}")),
         });
         results.end(failure(outcome, "the tests ended with an error"));
         results
@@ -121,14 +142,15 @@ impl Run<'_> {
     fn vm_in(
         &self,
         kernel: &Kernel,
-        ready: &Ready,
+        programs: &Programs,
+        command: &[PathBuf],
         results: &mut Results,
         sink: Sink,
     ) -> Result<bool> {
         let request = vm::Request {
-            command: ready.command.iter().map(Into::into).collect(),
+            command: command.iter().map(Into::into).collect(),
             netchaos: self.netchaos.clone(),
-            bound: Some(runner::BOUND * u32::try_from(ready.command.len())?),
+            bound: Some(runner::BOUND * u32::try_from(command.len())?),
         };
         let mut sink = |stream, bytes: &[u8]| {
             if stream == Stream::Out {
@@ -136,18 +158,20 @@ impl Run<'_> {
             }
             sink(stream, bytes)
         };
-        let code = vm::run(
-            self.ctx,
-            &ready.programs,
-            kernel,
-            &self.args.machine.options(),
-            &request,
-            &mut sink,
-        )?;
+        let options = self.args.machine.options();
+        let code = vm::run(self.ctx, programs, kernel, &options, &request, &mut sink)?;
         if code == vm::FAILED {
             bail!("the VM was lost or did not boot: the reason is told above");
         }
         Ok(code == 0)
+    }
+}
+
+/// What a kernel is called in the summary: `newest` says little a year later.
+fn name(which: &str, kernel: &Result<Kernel>) -> String {
+    match kernel {
+        Ok(kernel) if which == NEWEST => kernel.release.clone(),
+        _ => which.to_owned(),
     }
 }
 
@@ -179,12 +203,6 @@ fn mem_available_mb(meminfo: &str) -> Option<u64> {
     Some(kb / 1024)
 }
 
-/// `6.12.117+deb12-cloud-amd64` is 6.12.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,13 +221,5 @@ mod tests {
         assert_eq!(mem_available_mb(meminfo), Some(20_714));
         assert_eq!(mem_available_mb("MemTotal: 1 kB\n"), None);
         assert!(available_mb().is_some());
-    }
-
-    #[test]
-    fn releases_compare_by_their_version() {
-        assert_eq!(version("6.12.117+deb12-cloud-amd64"), Some((6, 12)));
-        assert!(version("5.10.0-46-cloud-amd64") < Some(ALL_MUST_RUN_FROM));
-        assert!(version("6.1.0-56-cloud-amd64") >= Some(ALL_MUST_RUN_FROM));
-        assert_eq!(version("unknown"), None);
     }
 }
