@@ -2,7 +2,7 @@
 //! and an LLVM to build bpf-linker with; else Debian's.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -124,6 +124,11 @@ impl Toolchain {
     pub fn cargo(&self, ctx: &Ctx) -> Command {
         let mut command = Command::new(&self.cargo);
         command.current_dir(&ctx.root);
+        // A build script that looks at them (ring's) would be run again by each cargo in turn, with plain cargo, and all
+        // above it compiled again.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_xtasks_own(name)) {
+            command.env_remove(name);
+        }
         for (name, value) in &self.env {
             command.env(name, value);
         }
@@ -192,6 +197,14 @@ impl Toolchain {
             .context("install by hand: rustup component add rustfmt clippy")?;
         Ok(())
     }
+}
+
+/// What `cargo run` tells xtask of xtask's own package (The Cargo Book, "Environment variables").
+fn is_xtasks_own(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 fn ask(rustc: &Path) -> Result<Compiler> {
