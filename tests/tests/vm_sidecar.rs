@@ -19,7 +19,9 @@ fn a_run_with_few_rights_delays_and_takes_its_delay_away() {
             "run slow --delay 100ms --direction both --to 10.77.0.3 fd77::3",
         ));
         let begin = Instant::now();
-        while lab.round_trips("10.77.0.3", 1).shortest() < ms(200) {
+        // Several of each: one alone may be slow by itself on a busy machine.
+        let is_prompt = |to: &&str| lab.round_trips(to, 3).shortest() < ms(200);
+        while ["10.77.0.3", "fd77::3"].iter().any(is_prompt) {
             assert!(begin.elapsed() < Duration::from_secs(30), "it never delays");
             thread::sleep(ms(50));
         }

@@ -1,6 +1,6 @@
 //! Files with manifests, of both kinds and in every reading.
 
-use std::{fs, time::Instant};
+use std::fs;
 
 use netchaos::{
     experiment::{
@@ -10,7 +10,7 @@ use netchaos::{
     plan::{self, Laid, chain, explain},
 };
 
-use super::{SLOWEST, check_words, grammar, netlink};
+use super::{check_words, grammar, in_time, netlink};
 
 const READINGS: [Reading; 4] = [
     reading(false, false),
@@ -31,9 +31,7 @@ pub fn run(input: &[u8]) {
         return;
     };
     for reading in READINGS {
-        let begin = Instant::now();
-        let read = manifest::read("f.yaml", text, reading);
-        assert!(begin.elapsed() < SLOWEST, "it takes {:?}", begin.elapsed());
+        let read = in_time(|| manifest::read("f.yaml", text, reading));
         match read {
             Ok(documents) => {
                 assert!(!documents.is_empty(), "neither experiment nor problem");

@@ -133,7 +133,7 @@ impl Probe {
             name: "gso_max_segs of macvlan",
             without: "no loss, duplicate or corrupt that counts packets of the wire; \
                       `--strict-compat` counts what the stack makes, and partition needs none",
-            remedy: "Linux 5.19 or newer",
+            remedy: "Linux 5.10 and newer have it, as far as was tried",
         };
         self.note(words, set, true);
     }
