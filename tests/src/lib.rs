@@ -22,3 +22,4 @@ pub mod requires;
 pub mod running;
 pub mod snapshot;
 pub mod statistics;
+pub mod stepped;
