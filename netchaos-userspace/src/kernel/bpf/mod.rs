@@ -91,19 +91,29 @@ impl Error {
 
     /// Whether the caller's rights were not enough.
     pub fn is_about_rights(&self) -> bool {
+        self.kind() == Some(io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether what it was about is not there.
+    fn is_about_absence(&self) -> bool {
+        self.kind() == Some(io::ErrorKind::NotFound)
+    }
+
+    /// What the kernel's refusal was.
+    fn kind(&self) -> Option<io::ErrorKind> {
         if let Source::Rejected { io, .. } = self.source.as_ref() {
-            return io.kind() == io::ErrorKind::PermissionDenied;
+            return Some(io.kind());
         }
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                return error.kind() == io::ErrorKind::PermissionDenied;
+                return Some(error.kind());
             }
             if let Some(SyscallError { io_error, .. }) = error.downcast_ref::<SyscallError>() {
-                return io_error.kind() == io::ErrorKind::PermissionDenied;
+                return Some(io_error.kind());
             }
             next = error.source();
         }
-        false
+        None
     }
 }
