@@ -1,9 +1,16 @@
 //! The maps' contents. Everything is `repr(C)` without hidden padding and lives in the kernel for
 //! as long as an experiment does, so another netchaos may have written it: whoever changes a type
 //! or its meaning raises [`ABI_VERSION`].
+//!
+//! [`Meta`], [`State`], [`TextKey`], [`Chunk`] and [`Mark`] never change, so that each netchaos
+//! reads what the ones before it have laid, from [`OLDEST_ABI`] on, and puts its own programs and
+//! maps in the places of theirs.
 
 /// Raised with every change of a type here, of a map, or of what they mean.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
+
+/// The oldest version whose experiments are still understood.
+pub const OLDEST_ABI: u32 = 2;
 
 /// First word of the state map: "NETC".
 pub const MAGIC: u32 = 0x4e45_5443;
@@ -181,14 +188,64 @@ pub struct Counter {
     /// CLOCK_BOOTTIME in nanoseconds; 0 is never.
     pub first: u64,
     pub last: u64,
+    /// Packets as the experiment has handled them: those of the wire where it cuts or drops them,
+    /// else as they were sent, a GSO packet counting once. This is the unit of the two below, too.
+    pub sent: u64,
+    /// Of them, those that went into the experiment's band.
+    pub entered: u64,
+    /// And those that came out of it, duplicates among them.
+    pub left: u64,
+}
+
+/// What counts for an experiment beside [`Counter`], in `PAST`, with the same index: written by
+/// user space alone, when an experiment moves to another slot or gets other maps.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Counted in other slots and maps.
+    pub counter: Counter,
+    /// Packets that queues have dropped which are no more.
+    pub queue_dropped: u64,
+    /// Packets that went down with such queues.
+    pub flushed: u64,
 }
 
 impl Counter {
+    /// What was counted in two places.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            segments: self.segments + other.segments,
+            dropped: self.dropped + other.dropped,
+            first: match (self.first, other.first) {
+                (0, first) | (first, 0) => first,
+                (one, other) => one.min(other),
+            },
+            last: self.last.max(other.last),
+            sent: self.sent + other.sent,
+            entered: self.entered + other.entered,
+            left: self.left + other.left,
+        }
+    }
+
     /// Entry of a slot's packets on their way out, or in.
     #[inline(always)]
     pub const fn index(slot: u32, ingress: bool) -> u32 {
         slot * 2 + ingress as u32
     }
+}
+
+/// [`Counter`] of [`OLDEST_ABI`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter2 {
+    pub packets: u64,
+    pub bytes: u64,
+    pub segments: u64,
+    pub dropped: u64,
+    pub first: u64,
+    pub last: u64,
 }
 
 /// The one entry of `META`.
@@ -307,7 +364,7 @@ macro_rules! sizes {
 }
 sizes! {
     Wants = 16, HostKey = 20, PrefixKey = 20, Limited = 24, Commit = 88, Steer = 48, Lane = 8, Loss = 16,
-    Device = 8, Counter = 48, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
+    Device = 8, Counter = 72, Counter2 = 48, Past = 88, Meta = 16, State = 24, TextKey = 8, Chunk = 2048,
 }
 
 #[cfg(feature = "user")]
@@ -321,7 +378,7 @@ mod pod {
         )*};
     }
     pod! {
-        Wants, HostKey, PrefixKey, Limited, Commit, Steer, Lane, Loss, Device, Counter, Meta, State, TextKey,
+        Wants, HostKey, PrefixKey, Limited, Commit, Steer, Lane, Loss, Device, Counter, Counter2, Past, Meta, State, TextKey,
         Chunk,
     }
 }

@@ -31,6 +31,7 @@ pub fn netchaos_egress(ctx: TcContext) -> i32 {
     }
     if mark.0 != 0 {
         // Somebody else keeps something there.
+        maps::hold_state();
         return UNTOUCHED;
     }
     depart(&skb, Way::Out).unwrap_or(UNTOUCHED)
@@ -48,6 +49,7 @@ pub fn netchaos_in(ctx: TcContext) -> i32 {
         return UNTOUCHED;
     }
     if mark.0 != 0 {
+        maps::hold_state();
         return UNTOUCHED;
     }
     depart(&skb, Way::In).unwrap_or(UNTOUCHED)
@@ -64,6 +66,7 @@ pub fn netchaos_back(ctx: TcContext) -> i32 {
         maps::hold_state();
         return TC_ACT_SHOT;
     }
+    turn::count_back(mark);
     match turn::next(&skb, &Round::after(mark)) {
         // The senders' calls have ended, or see nothing: a redirect is a success, whatever comes
         // behind it (net/core/dev.c, `sch_handle_egress`), and so is a drop to a macvlan's queue

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use netchaos_common::{
     abi::{
         Chunk, Commit, Counter, Device, HostKey, Meta, PREFIX_BITS_BEFORE_ADDRESS,
-        PRIORITY_OF_SOCKET, PrefixKey, SLOTS, State, Steer, TextKey, Wants,
+        PRIORITY_OF_SOCKET, Past, PrefixKey, SLOTS, State, Steer, TextKey, Wants,
     },
     matching::Tables,
 };
@@ -48,14 +48,17 @@ pub static LOSS_STATES: PerCpuArray<u32> = PerCpuArray::with_max_entries(2 * SLO
 #[map]
 pub static PRIORITIES: HashMap<u32, u32> = HashMap::with_max_entries(PRIORITY_OF_SOCKET, 0);
 
-// The programs never read these three. They hang on one of them so that user space finds the
-// experiments again from the program alone.
+// The programs never read these four. They hang on each of them so that user space finds the
+// experiments again from any program that is left.
 #[map]
 pub static META: Array<Meta> = Array::with_max_entries(1, 0);
 #[map]
 pub static STATES: Array<State> = Array::with_max_entries(SLOTS as u32, 0);
 #[map]
 pub static TEXTS: HashMap<TextKey, Chunk> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static PAST: Array<Past> = Array::with_max_entries(2 * SLOTS as u32, 0);
 
 pub struct Maps;
 
@@ -96,4 +99,5 @@ pub fn hold_state() {
     META.get(0);
     STATES.get(0);
     TEXTS.get_ptr(text);
+    PAST.get(0);
 }

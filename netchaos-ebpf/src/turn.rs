@@ -182,7 +182,8 @@ pub extern "C" fn netchaos_turn(ctx: *mut __sk_buff, index: u32, flags: u32) -> 
         return PASS;
     }
     let length = if was_cut { None } else { Some(skb.length()) };
-    count(counter, now, length, segments, lost);
+    let turn = Turn { lost, cut, has_lap };
+    count(counter, now, length, segments, &turn);
     match (lost, cut, has_lap) {
         (true, ..) => DROP,
         (_, true, _) => CUT,
@@ -236,9 +237,28 @@ fn exists(skb: &Skb<'_>, ifindex: u32) -> bool {
     unsafe { bpf_fib_lookup(skb.0.skb.skb.cast(), &mut query, size, 0) >= 0 }
 }
 
+/// What becomes of a packet.
+struct Turn {
+    lost: bool,
+    cut: bool,
+    has_lap: bool,
+}
+
+/// Counts a packet that has done the lap of its slot; one that was only cut has not.
+#[inline(always)]
+pub fn count_back(mark: Mark) {
+    if mark.is_segmenting() {
+        return;
+    }
+    if let Some(counter) = COUNTERS.get_ptr_mut(Counter::index(mark.slot(), mark.is_ingress())) {
+        // SAFETY: the entry is this CPU's own.
+        unsafe { (*counter).left += 1 };
+    }
+}
+
 /// Counts a packet for its experiment; one that was counted when it was cut has no length.
 #[inline(always)]
-fn count(index: u32, now: u64, length: Option<u32>, segments: u32, lost: bool) {
+fn count(index: u32, now: u64, length: Option<u32>, segments: u32, turn: &Turn) {
     let Some(counter) = COUNTERS.get_ptr_mut(index) else {
         return;
     };
@@ -249,8 +269,14 @@ fn count(index: u32, now: u64, length: Option<u32>, segments: u32, lost: bool) {
             (*counter).bytes += length as u64;
             (*counter).segments += segments as u64;
         }
-        if lost {
+        if turn.lost {
             (*counter).dropped += segments as u64;
+            (*counter).sent += segments as u64;
+        } else if !turn.cut {
+            (*counter).sent += 1;
+            if turn.has_lap {
+                (*counter).entered += 1;
+            }
         }
         (*counter).last = now;
         if (*counter).first == 0 {

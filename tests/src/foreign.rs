@@ -90,18 +90,31 @@ pub enum Tcx {
     Egress = 47,
 }
 
-/// Attaches a program at tcx of [`DEVICE`] in the calling thread's namespace; false on a kernel
-/// that has no tcx.
+/// Attaches a program at tcx of [`DEVICE`] in the calling thread's namespace, behind those that are
+/// there; false on a kernel that has no tcx.
 ///
 /// # Panics
 /// When a kernel that has it refuses.
 pub fn attach(program: &OwnedFd, hook: Tcx) -> bool {
+    attach_with(program, hook, 0)
+}
+
+/// As [`attach`], in front of those that are there.
+///
+/// # Panics
+/// As [`attach`].
+pub fn attach_first(program: &OwnedFd, hook: Tcx) -> bool {
+    const BPF_F_BEFORE: u32 = 1 << 3;
+    attach_with(program, hook, BPF_F_BEFORE)
+}
+
+fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
     const BPF_PROG_ATTACH: libc::c_int = 8;
     let attach = Attach {
         target: if_nametoindex(DEVICE).expect("the device is there"),
         program: program.as_raw_fd() as u32,
         kind: hook as u32,
-        flags: 0,
+        flags,
     };
     match bpf(BPF_PROG_ATTACH, &attach) {
         Ok(_) => true,

@@ -12,6 +12,7 @@ pub mod directions;
 pub mod foreign;
 pub mod kubernetes;
 pub mod lab;
+pub mod lost;
 pub mod name_server;
 pub mod netchaos;
 pub mod netns;

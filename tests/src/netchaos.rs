@@ -9,6 +9,19 @@ pub fn program() -> String {
     env::var("NETCHAOS_BIN").unwrap_or_else(|_| "netchaos".to_owned())
 }
 
+/// The `netchaos` of the release before: of the environment variable `NETCHAOS_PREVIOUS_BIN`.
+///
+/// # Panics
+/// When it is not to be had; xtask says why.
+#[track_caller]
+pub fn previous_program() -> String {
+    env::var("NETCHAOS_PREVIOUS_BIN").unwrap_or_else(|_| {
+        let why = env::var("NETCHAOS_NO_PREVIOUS")
+            .unwrap_or_else(|_| "NETCHAOS_PREVIOUS_BIN is not set".to_owned());
+        panic!("no previous release to begin with: {why}")
+    })
+}
+
 /// Runs `netchaos ARGS` to its end.
 ///
 /// # Panics

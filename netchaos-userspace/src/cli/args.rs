@@ -57,6 +57,8 @@ pub enum Command {
     Remove(Remove),
     /// Take everything of netchaos away, whatever state it is in
     Heal(Heal),
+    /// Put back what others have taken away from experiments, and finish what a killed call has begun
+    Repair(Heal),
     /// Try what this kernel and these rights can do
     Doctor(Doctor),
     /// Bring the pods of a node to what NetworkChaos objects ask, until SIGTERM; run by a DaemonSet
@@ -321,7 +323,7 @@ pub struct Remove {
 
 #[derive(Args, Debug)]
 pub struct Heal {
-    /// Heal all network namespaces: named ones, those of containers, pods and other processes
+    /// All network namespaces: named ones, those of containers, pods and other processes
     #[arg(long, conflicts_with = "where")]
     pub all: bool,
     #[command(flatten)]

@@ -170,6 +170,7 @@ impl Command {
             Self::Resume(names) => write::pause(names, false),
             Self::Remove(remove) => write::remove(remove),
             Self::Heal(heal) => write::heal(heal),
+            Self::Repair(repair) => write::repair(repair),
             Self::Doctor(doctor) => read::doctor(doctor),
             #[cfg(feature = "agent")]
             Self::Agent(agent) => agent::agent(agent),
@@ -191,7 +192,7 @@ impl Command {
             Self::Target(args::Target::List(one)) => one.output,
             Self::Pause(names) | Self::Resume(names) => names.output,
             Self::Remove(remove) => remove.output,
-            Self::Heal(heal) => heal.output,
+            Self::Heal(everywhere) | Self::Repair(everywhere) => everywhere.output,
             Self::Doctor(doctor) => doctor.output,
             #[cfg(feature = "agent")]
             Self::Agent(_) => return Format::Table,

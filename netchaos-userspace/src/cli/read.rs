@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     Failure, args, door,
     output::{self, counted, note},
-    words::{ends, fault, hit_lines, hits, state, targets},
+    words::{ends, fault, hit_lines, hits, ledger_lines, state, targets},
     write::{everywhere, open},
 };
 use crate::{
@@ -176,6 +176,7 @@ fn picture(shown: &Shown) -> String {
         listed,
         queue,
         queue_from,
+        ledger,
         drift,
         ..
     } = shown;
@@ -209,6 +210,7 @@ fn picture(shown: &Shown) -> String {
             .map(|holder| format!("held by     {holder}")),
     );
     lines.extend(hit_lines(listed, &[queue, queue_from]));
+    lines.extend(ledger_lines(ledger));
     lines.extend(drift.iter().map(|drift| format!("drift       {drift}")));
     lines.join("\n")
 }

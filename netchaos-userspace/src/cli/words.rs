@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::output::counted;
 use crate::{
-    engine::{Hits, Listed, QueueReport, Standing},
+    engine::{Hits, Ledger, Ledgers, Listed, QueueReport, Standing},
     experiment::{Delay, Experiment, Loss, Rule, Targets, units},
 };
 
@@ -132,6 +132,33 @@ pub fn hit_lines(listed: &Listed, queues: &[&Option<QueueReport>]) -> Vec<String
         ));
     }
     lines
+}
+
+/// Where the packets are, for each direction in which there were some.
+pub fn ledger_lines(ledgers: &Ledgers) -> Vec<String> {
+    let line = |(direction, ledger): (&str, &Option<Ledger>)| {
+        let ledger = ledger.as_ref().filter(|ledger| ledger.sent != 0)?;
+        let mut words = format!(
+            "{} sent = {} delivered + {} dropped by the fault + {} by the queue + {} in flight",
+            ledger.sent,
+            ledger.delivered,
+            ledger.dropped_by_fault,
+            ledger.dropped_by_queue,
+            ledger.in_flight
+        );
+        for (sign, count, what) in [
+            ('+', ledger.flushed, "flushed"),
+            ('+', ledger.missing, "missing"),
+            ('-', ledger.duplicated, "duplicated"),
+        ] {
+            if count != 0 {
+                words.push_str(&format!(" {sign} {count} {what}"));
+            }
+        }
+        Some(format!("{:<12}{words}", format!("ledger {direction}")))
+    };
+    let both = [("to", &ledgers.to), ("from", &ledgers.from)];
+    both.into_iter().filter_map(line).collect()
 }
 
 fn hit(hits: &Hits) -> String {

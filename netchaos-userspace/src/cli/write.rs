@@ -10,7 +10,7 @@ use super::{
     tree::Plan,
 };
 use crate::{
-    engine::{self, Effect, Healed, Laying, Written},
+    engine::{self, Effect, Healed, Laying, Repaired, Written},
     experiment::{
         Experiment, Invalid, Problem, Problems,
         manifest::{self, Document, Reading},
@@ -342,6 +342,55 @@ pub fn heal(heal: args::Heal) -> Result<(), Failure> {
         }
     }
     Failure::of_places(failures, !all.is_empty())
+}
+
+/// What was repaired in a place, for programs.
+#[derive(Serialize)]
+struct RepairedPlace {
+    place: String,
+    #[serde(flatten)]
+    repaired: Repaired,
+}
+
+pub fn repair(repair: args::Heal) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    let mut failures = Vec::new();
+    let mut some_worked = false;
+    for (wanted, opened) in everywhere(&repair.place, repair.all) {
+        let repaired = opened
+            .map_err(engine::Error::from)
+            .and_then(|place| engine::inside(&place, async |session| session.repair().await));
+        match repaired {
+            Ok((repaired, flushed)) => {
+                some_worked = true;
+                say_flushed(flushed);
+                all.extend(repaired.into_iter().map(|repaired| RepairedPlace {
+                    place: wanted.to_string(),
+                    repaired,
+                }));
+            }
+            // The others are repaired all the same.
+            Err(error) => failures.push((wanted, error)),
+        }
+    }
+    if !output::structured(repair.output.output, &all)? {
+        for RepairedPlace { place, repaired } in &all {
+            output::line(&format!("{place}: {}", words_of(repaired)))?;
+        }
+        if all.is_empty() && failures.is_empty() {
+            output::line("nothing to repair")?;
+        }
+    }
+    Failure::of_places(failures, some_worked)
+}
+
+fn words_of(repaired: &Repaired) -> String {
+    let found = repaired.found.join(", ");
+    match (repaired.id(), repaired.is_back) {
+        (None, _) => format!("took away {found}"),
+        (Some(id), true) => format!("{id} repaired: {found}"),
+        (Some(id), false) => format!("{id} removed, which was ending: {found}"),
+    }
 }
 
 pub fn open(place: &args::Place) -> Result<Place, Failure> {

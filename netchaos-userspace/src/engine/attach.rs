@@ -8,7 +8,7 @@ use super::{
 use crate::{
     kernel::{
         bpf::{self, tcx},
-        netlink::{Device, Filter, Hook, Netlink},
+        netlink::{Device, Filter, Hook, Link, Netlink},
     },
     plan::Desired,
 };
@@ -27,6 +27,7 @@ impl Site {
         };
         for pair in self.pairs.values_mut().filter(|pair| pair.filter.is_none()) {
             let name = &pair.lower.name;
+            pair.has_clsact(netlink).await?;
             bpf::with_program(id, |back| {
                 bpf::attach(back, name, Hook::Egress, bpf::HANDLE)
             })?;
@@ -47,15 +48,20 @@ impl Site {
         if let Some(fresh) = fresh {
             for pair in self.pairs.values() {
                 let name = &pair.lower.name;
+                pair.has_clsact(netlink).await?;
                 bpf::with_program(fresh.back, |back| match &pair.filter {
                     Some(filter) => bpf::replace(back, name, Hook::Egress, filter.handle),
                     None => bpf::attach(back, name, Hook::Egress, bpf::HANDLE),
                 })?;
             }
-            for (hook, _) in hooks(desired).into_iter().filter(|(_, needed)| *needed) {
-                let seat = self.attach_to_device(netlink, fresh, hook).await?;
-                self.seats.set(hook, Some(seat));
+            for (hook, is_needed) in hooks(desired) {
+                // Where it is not needed any more the old one would go on steering by the old maps.
+                if is_needed || self.seats.at(hook).is_some() {
+                    let seat = self.attach_to_device(netlink, fresh, hook).await?;
+                    self.seats.set(hook, Some(seat));
+                }
             }
+            self.seats.before.clear();
         }
         self.is_mixed = false;
         self.observe_programs(netlink, desired).await
@@ -88,6 +94,10 @@ impl Site {
             Hook::Egress => fresh.egress,
             Hook::Ingress => fresh.ingress,
         };
+        if self.seats.in_front(hook, name).is_some() {
+            // A program that is replaced stays where it is in the line: it has to come anew.
+            self.leave(netlink, hook).await?;
+        }
         if let Some(Seat::Clsact(filter)) = self.seats.at(hook) {
             bpf::with_program(program, |program| {
                 bpf::replace(program, name, hook, filter.handle)
@@ -98,7 +108,7 @@ impl Site {
             // One whose pair was taken away may still sit there. Without the right to see that,
             // ours goes in front of it.
             match tcx::own(device.index, hook) {
-                Ok(Some(old)) => tcx::replace(program, old, device.index, hook)?,
+                Ok(Some(old)) => tcx::replace(program, old.id, device.index, hook)?,
                 Ok(None) | Err(_) => tcx::attach(program, device.index, hook)?,
             }
             return Ok(Seat::Tcx(program));
@@ -115,6 +125,7 @@ impl Site {
                 self.remember_clsact(netlink, Clsact::Found).await?;
             }
         }
+        has_room_in_front(netlink, &device, hook).await?;
         let handle = self.clsact.handle();
         bpf::with_program(program, |program| bpf::attach(program, name, hook, handle))?;
         seats(netlink, device.as_device())
@@ -193,20 +204,47 @@ pub(super) const fn hooks(desired: &Desired) -> [(Hook, bool); 2] {
     ]
 }
 
-/// Where our programs sit on a device.
+/// Where our programs sit on a device, and who is in front of them.
 pub(super) async fn seats(netlink: &Netlink, device: Device<'_>) -> Result<Seats, Error> {
     let mut seats = Seats::default();
+    let mut others: Vec<(Hook, String)> = Vec::new();
+    // They come in the order in which packets meet them.
     for filter in netlink.filters(device).await? {
         if is_own_filter(&filter) {
+            let at_hook = others.iter().filter(|(hook, _)| *hook == filter.hook);
+            seats.before.extend(at_hook.cloned());
             seats.set(filter.hook, Some(Seat::Clsact(filter)));
+        } else {
+            others.push((filter.hook, format!("filter {}", filter.describe())));
         }
     }
     for hook in Hook::BOTH {
-        if let Some(id) = tcx::own(device.index, hook)? {
-            seats.set(hook, Some(Seat::Tcx(id)));
+        if let Some(own) = tcx::own(device.index, hook)? {
+            let before = own.before.iter().map(|id| (hook, bpf::describe(*id)));
+            seats.before.extend(before);
+            seats.set(hook, Some(Seat::Tcx(own.id)));
         }
     }
     Ok(seats)
+}
+
+/// # Errors
+/// A filter of somebody else's has the first place in line, and there is none before it. Where it
+/// ends the chain no packet would get to ours.
+async fn has_room_in_front(netlink: &Netlink, device: &Link, hook: Hook) -> Result<(), Error> {
+    let filters = netlink.filters(device.as_device()).await?;
+    let is_first = |filter: &&Filter| filter.hook == hook && filter.preference == bpf::PREFERENCE;
+    let first = filters.iter().find(is_first);
+    match first.filter(|filter| !filter.shares_its_preference()) {
+        None => Ok(()),
+        Some(filter) => Err(Error::Refused(format!(
+            "the filter `{}` at {hook} of {} has the first place in line, which netchaos needs: a \
+             packet that it ends would never get here. Give it another pref (2 or more), or use a \
+             kernel with tcx (6.6 or newer)",
+            filter.describe(),
+            device.name
+        ))),
+    }
 }
 
 /// Takes our programs off a device, and clsact where it came from us and nobody else uses it. Gives
@@ -220,8 +258,8 @@ pub(super) async fn free(
     let mut deleted = Vec::new();
     for hook in Hook::BOTH {
         // Several, where runs without the right to tell whose they are were killed.
-        while let Some(id) = tcx::own(device.index, hook)? {
-            tcx::detach(id, device.index, hook)?;
+        while let Some(own) = tcx::own(device.index, hook)? {
+            tcx::detach(own.id, device.index, hook)?;
             deleted.push(format!("{} at tcx of {}", bpf::name_at(hook), device.name));
         }
     }

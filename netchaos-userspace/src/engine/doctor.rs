@@ -313,10 +313,10 @@ impl Session<'_> {
                     remains.push(format!("{device}: faults of another netchaos (ABI {abi})"));
                 }
                 Known::Closed(error) => remains.push(format!("{device}: {error}")),
-                Known::Open { dirty: true, .. } => {
+                _ if site.is_dirty() => {
                     remains.push(format!("{device}: a call died half-way"));
                 }
-                Known::Open { laid, .. } => {
+                Known::Open { laid, .. } | Known::Older { laid, .. } => {
                     for laid in laid {
                         for missing in site.missing(laid) {
                             remains.push(format!("{device}: {}: {missing}", laid.experiment.id()));

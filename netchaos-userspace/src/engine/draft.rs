@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use netchaos_common::abi::{ABI_VERSION, OLDEST_ABI};
+
 use super::{
     Session,
     edit::Effect,
     error::Error,
     identity::meant,
     observe::{Known, Observed, Site},
+    ours::Seats,
 };
 use crate::{
     experiment::{Experiment, Problems},
@@ -302,12 +305,12 @@ impl Site {
     /// The maps are there and cannot be opened, or another netchaos laid them out.
     pub(super) fn is_understood(&self) -> Result<(), Error> {
         match &self.state {
-            Known::Nothing | Known::Open { .. } => Ok(()),
+            Known::Nothing | Known::Open { .. } | Known::Older { .. } => Ok(()),
             Known::OtherAbi(abi) => Err(Error::Refused(format!(
-                "the faults on {} were laid by another version of netchaos (ABI {abi}, this one \
-                 has {}); use that version, or `netchaos heal` to take them away",
+                "the faults on {} were laid by another version of netchaos, whose maps have ABI \
+                 {abi} (this one knows {OLDEST_ABI} to {ABI_VERSION}); use that version, or \
+                 `netchaos heal` to take them away",
                 self.device_name(),
-                netchaos_common::abi::ABI_VERSION
             ))),
             Known::Closed(error) => Err(Error::Closed {
                 device: self.device_name(),
@@ -322,8 +325,10 @@ impl Site {
             !laid.going && self.missing(laid).is_empty() && self.drift_of_bands(laid).is_empty()
         };
         match &self.state {
-            Known::Open { dirty, laid, .. } => !dirty && !self.is_mixed && laid.iter().all(whole),
-            _ => self.pairs.is_empty(),
+            Known::Open { laid, .. } | Known::Older { laid, .. } => {
+                !self.is_dirty() && !self.is_mixed && laid.iter().all(whole)
+            }
+            _ => self.pairs.is_empty() && self.seats == Seats::default(),
         }
     }
 }

@@ -37,10 +37,10 @@ impl Site {
         else {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
-        maps.meta.write(0, meta(true))?;
+        maps.records.meta.write(0, meta(true))?;
         let mut states = Vec::new();
         for slot in 0..SLOTS as u32 {
-            states.push(maps.states.read(slot)?);
+            states.push(maps.records.states.read(slot)?);
         }
         let mut kept = Vec::new();
         // What stays first: an experiment that moves is written in its new slot before it goes from
@@ -56,7 +56,7 @@ impl Site {
                 let is_free = |number: &u32| states.iter().all(|state| state.text != *number);
                 state.text = (1..).find(is_free).unwrap_or(u32::MAX);
                 state.length = text.len() as u32;
-                maps.put_text(state.text, &text)?;
+                maps.records.put_text(state.text, &text)?;
             }
             state.created = laid.created;
             state.phase = if laid.going {
@@ -65,26 +65,30 @@ impl Site {
                 State::STAYS
             };
             // From this write on the experiment is what the new text says.
-            maps.states.write(u32::from(laid.slot), state)?;
+            maps.records.states.write(u32::from(laid.slot), state)?;
             states[slot] = state;
             kept.push(state.text);
         }
-        Ok(maps.keep_texts(&kept)?)
+        Ok(maps.records.keep_texts(&kept)?)
     }
 
-    /// All has been done: what went is forgotten.
-    pub(super) fn close_journal(
-        &mut self,
-        going: &[Laid],
-        staying: Vec<Laid>,
-    ) -> Result<(), Error> {
+    /// What has gone is no longer wanted, and what it has counted is with what it has become. Its
+    /// slot is free.
+    pub(super) fn strike_out(&mut self, going: &[Laid]) -> Result<(), Error> {
+        let maps = self.maps()?;
+        for gone in going {
+            let slot = u32::from(gone.slot);
+            maps.records.states.write(slot, State::default())?;
+        }
+        Ok(())
+    }
+
+    /// All has been done.
+    pub(super) fn close_journal(&mut self, staying: Vec<Laid>) -> Result<(), Error> {
         let Known::Open { maps, laid, dirty } = &mut self.state else {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
-        for gone in going {
-            maps.states.write(u32::from(gone.slot), State::default())?;
-        }
-        maps.meta.write(0, meta(false))?;
+        maps.records.meta.write(0, meta(false))?;
         *laid = staying;
         *dirty = false;
         Ok(())

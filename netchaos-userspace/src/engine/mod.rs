@@ -10,6 +10,7 @@
 //! finished by the next (see [`site`]).
 
 mod attach;
+mod counters;
 mod doctor;
 mod draft;
 mod drain;
@@ -20,9 +21,11 @@ mod heal;
 mod hold;
 mod identity;
 mod journal;
+mod ledger;
 mod observe;
 mod ours;
 mod pair;
+mod repair;
 mod report;
 mod run;
 mod site;
@@ -46,7 +49,9 @@ pub use self::{
     error::{Error, Outcome},
     heal::Healed,
     hold::{Holding, Until},
-    report::{Hits, Listed, QueueReport, Shown, Standing},
+    ledger::Ledger,
+    repair::Repaired,
+    report::{Hits, Ledgers, Listed, QueueReport, Shown, Standing},
 };
 
 /// How long a call waits for another one to end.

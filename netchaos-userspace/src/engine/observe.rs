@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use netchaos_common::abi::{ABI_VERSION, MAGIC, SLOTS, State};
+use netchaos_common::abi::{ABI_VERSION, MAGIC, OLDEST_ABI, SLOTS, State};
 
 use super::{
     attach,
@@ -12,8 +12,8 @@ use super::{
 use crate::{
     experiment::Direction,
     kernel::{
-        bpf::{self, Entry as _, Maps},
-        netlink::{Filter, Link, Netlink, Qdisc},
+        bpf::{self, Earlier, Entry as _, Maps, OlderMaps, Records},
+        netlink::{Filter, Hook, Link, Netlink, Qdisc},
     },
     plan::{Band, CLEAN, Laid, PRIO, PRIO_HANDLE},
     qdisc::{Chain, ClassId},
@@ -35,6 +35,8 @@ pub struct Site {
     pub seats: Seats,
     pub clsact: Clsact,
     pub state: Known,
+    /// Maps that new ones are just taking over from.
+    pub earlier: Option<Box<dyn Earlier>>,
     /// Its programs use maps that differ: a call died while it put new ones in their places.
     pub is_mixed: bool,
 }
@@ -89,8 +91,14 @@ impl Filled {
 pub enum Known {
     /// There is no program that holds maps: remains of a call that died early.
     Nothing,
-    /// A netchaos with another layout of the maps.
+    /// A netchaos whose layout of the maps is not known.
     OtherAbi(u32),
+    /// A netchaos before this one. The next change puts this one's programs and maps in their places.
+    Older {
+        maps: OlderMaps,
+        laid: Vec<Laid>,
+        dirty: bool,
+    },
     /// The maps cannot be opened.
     Closed(Arc<bpf::Error>),
     Open {
@@ -104,6 +112,7 @@ pub enum Known {
 impl Observed {
     pub async fn take(netlink: &Netlink) -> Result<Self, Error> {
         let mut observed = Self::take_without_maps(netlink).await?;
+        observed.find_lone_programs(netlink).await?;
         for site in &mut observed.sites {
             let seats = match &site.device {
                 Some(device) => attach::seats(netlink, device.as_device()).await,
@@ -127,6 +136,24 @@ impl Observed {
         let sites = observed.sites.iter();
         bpf::keep_only(&sites.flat_map(Site::programs).collect::<Vec<_>>());
         Ok(observed)
+    }
+
+    /// Devices whose pairs somebody has deleted: the programs there still hold the maps.
+    async fn find_lone_programs(&mut self, netlink: &Netlink) -> Result<(), Error> {
+        for link in &self.links {
+            let is_known = self.sites.iter().any(|site| site.ifindex == link.index);
+            if is_known || Own::recognise(link).is_some() {
+                continue;
+            }
+            match attach::seats(netlink, link.as_device()).await {
+                Ok(seats) if seats == Seats::default() => {}
+                Ok(_) => self.sites.push(Site::empty(link.index, &self.links)),
+                // Without the right to see whose programs they are, they are somebody else's.
+                Err(Error::Bpf(error)) if error.is_about_rights() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Devices, qdiscs and the pairs' filters alone: what can be seen whatever the rights.
@@ -175,6 +202,7 @@ impl Site {
             seats: Seats::default(),
             clsact: Clsact::Found,
             state: Known::Nothing,
+            earlier: None,
             is_mixed: false,
         }
     }
@@ -211,9 +239,17 @@ impl Site {
 
     pub fn laid(&self) -> &[Laid] {
         match &self.state {
-            Known::Open { laid, .. } => laid,
+            Known::Open { laid, .. } | Known::Older { laid, .. } => laid,
             _ => &[],
         }
+    }
+
+    /// Whether the last writer died on the way.
+    pub const fn is_dirty(&self) -> bool {
+        matches!(
+            self.state,
+            Known::Open { dirty: true, .. } | Known::Older { dirty: true, .. }
+        )
     }
 
     /// What has been taken away from under an experiment, in words.
@@ -224,11 +260,17 @@ impl Site {
             missing.push("its device is gone".into());
         } else {
             let direction = laid.experiment.direction;
-            if direction != Direction::From && self.seats.egress.is_none() {
-                missing.push(format!("no classifier at egress of {name}"));
-            }
-            if direction != Direction::To && self.seats.ingress.is_none() {
-                missing.push(format!("no classifier at ingress of {name}"));
+            for (hook, unasked) in [
+                (Hook::Egress, Direction::From),
+                (Hook::Ingress, Direction::To),
+            ] {
+                if direction == unasked {
+                    continue;
+                }
+                match self.seats.at(hook) {
+                    None => missing.push(format!("no classifier at {hook} of {name}")),
+                    Some(_) => missing.extend(self.seats.in_front(hook, &name)),
+                }
             }
         }
         for band in laid.bands() {
@@ -303,36 +345,52 @@ impl Pair {
 
 impl Known {
     fn read(site: &Site) -> Self {
-        let program = site
-            .pairs
-            .values()
-            .find_map(|pair| pair.filter.as_ref()?.program.as_ref());
-        let Some((_, id)) = program else {
-            return Self::Nothing;
-        };
-        let read = || {
-            let abi = bpf::abi_of_program(*id)?;
-            if abi != (MAGIC, ABI_VERSION) {
-                return Ok(Self::OtherAbi(abi.1));
+        // Those behind the pairs come first: a writer who puts new maps there begins with them.
+        for id in site.programs() {
+            match Self::of_program(id) {
+                Ok(None) => {}
+                Ok(Some(known)) => return known,
+                Err(error) => return Self::Closed(Arc::new(error)),
             }
-            let maps = bpf::maps_of_program(*id)?;
-            let laid = laid(&maps)?;
-            let dirty = maps.meta.read(0)?.dirty != 0;
-            Ok(Self::Open { maps, laid, dirty })
+        }
+        Self::Nothing
+    }
+
+    /// None where the program does not hold the experiments.
+    fn of_program(id: u32) -> Result<Option<Self>, bpf::Error> {
+        let Some((magic, abi)) = bpf::abi_of_program(id)? else {
+            return Ok(None);
         };
-        read().unwrap_or_else(|error| Self::Closed(Arc::new(error)))
+        Ok(Some(match abi {
+            ABI_VERSION if magic == MAGIC => {
+                let maps = bpf::maps_of_program(id)?;
+                let (laid, dirty) = read(&maps.records)?;
+                Self::Open { maps, laid, dirty }
+            }
+            OLDEST_ABI..ABI_VERSION if magic == MAGIC => {
+                let maps = bpf::older_maps_of_program(id)?;
+                let (laid, dirty) = read(&maps.records)?;
+                Self::Older { maps, laid, dirty }
+            }
+            _ => Self::OtherAbi(abi),
+        }))
     }
 }
 
+/// The experiments, and whether a writer died on the way.
+fn read(records: &Records) -> Result<(Vec<Laid>, bool), bpf::Error> {
+    Ok((laid(records)?, records.meta.read(0)?.dirty != 0))
+}
+
 /// The experiments that a state map holds.
-fn laid(maps: &Maps) -> Result<Vec<Laid>, bpf::Error> {
+fn laid(records: &Records) -> Result<Vec<Laid>, bpf::Error> {
     let mut all = Vec::new();
     for slot in 0..SLOTS as u32 {
-        let state = maps.states.read(slot)?;
+        let state = records.states.read(slot)?;
         if state.text == 0 {
             continue;
         }
-        let text = maps.text(state.text, state.length)?;
+        let text = records.text(state.text, state.length)?;
         let mut laid: Laid = serde_json::from_str(&text)
             .map_err(|error| bpf::Error::unreadable("the state map", &error))?;
         laid.slot = slot as u8;

@@ -147,6 +147,8 @@ impl Seat {
 pub struct Seats {
     pub egress: Option<Seat>,
     pub ingress: Option<Seat>,
+    /// Programs of others in front of ours, in words.
+    pub before: Vec<(Hook, String)>,
 }
 
 impl Seats {
@@ -155,6 +157,18 @@ impl Seats {
             Hook::Egress => self.egress.as_ref(),
             Hook::Ingress => self.ingress.as_ref(),
         }
+    }
+
+    /// What keeps packets from the program at a hook if it ends the chain, in words.
+    pub fn in_front(&self, hook: Hook, device: &str) -> Option<String> {
+        let all = self.before.iter().filter(|(at, _)| *at == hook);
+        let names: Vec<&str> = all.map(|(_, name)| name.as_str()).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "{} in front of the classifier at {hook} of {device}",
+                names.join(", ")
+            )
+        })
     }
 
     pub fn set(&mut self, hook: Hook, seat: Option<Seat>) {

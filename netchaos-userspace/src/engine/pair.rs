@@ -200,6 +200,16 @@ impl Site {
     }
 }
 
+impl Pair {
+    /// Sees to it that its lower device has clsact, which somebody may have deleted.
+    pub(super) async fn has_clsact(&self, netlink: &Netlink) -> Result<(), Error> {
+        if self.filter.is_none() {
+            netlink.add_clsact(self.lower.as_device()).await?;
+        }
+        Ok(())
+    }
+}
+
 /// A dummy, or one end of a veth where the kernel has no dummy.
 async fn make_lower(netlink: &Netlink, lower: Own, far: Own) -> Result<(), Error> {
     let name = lower.name();

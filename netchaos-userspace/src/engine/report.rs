@@ -13,6 +13,7 @@ use super::{
     Planned, Session,
     error::Error,
     identity::meant,
+    ledger::Ledger,
     observe::{Filled, Known, Observed, Site},
 };
 use crate::{
@@ -125,12 +126,23 @@ pub struct Shown {
     /// The band of what comes in, where what goes out has another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_from: Option<QueueReport>,
+    /// Where the packets of each direction are; none where nothing is known of them.
+    pub ledger: Ledgers,
     /// Differences between what the kernel should hold and what it holds.
     pub drift: Vec<String>,
     #[serde(skip)]
     pub slot: u8,
     #[serde(skip)]
     pub uppers: BTreeSet<String>,
+}
+
+/// The ledger of each direction that is asked for.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ledgers {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Ledger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Ledger>,
 }
 
 /// The band and its qdiscs.
@@ -234,12 +246,10 @@ impl Site {
     fn listed(&self, laid: &Laid, now: u64) -> Result<Listed, Error> {
         let missing = self.missing(laid);
         let direction = laid.experiment.direction;
-        let hits = |unasked, ingress| match &self.state {
-            Known::Open { maps, .. } if direction != unasked => {
-                let counter = maps.counter(laid.slot.into(), ingress)?;
-                Ok::<_, Error>(Some(Hits::of(counter, now)))
-            }
-            _ => Ok(None),
+        let hits = |unasked, ingress| {
+            let past = self.counted(laid, ingress)?;
+            let past = past.filter(|_| direction != unasked);
+            Ok::<_, Error>(past.map(|past| Hits::of(past.counter, now)))
         };
         let (to, from) = (hits(Direction::From, false)?, hits(Direction::To, true)?);
         let both = || [&to, &from].into_iter().flatten();
@@ -272,10 +282,9 @@ impl Site {
     }
 
     fn standing(&self, laid: &Laid, now: u64, missing: &[String]) -> Standing {
-        let is_dirty = matches!(self.state, Known::Open { dirty: true, .. });
         if laid.has_expired(now) {
             Standing::Ended
-        } else if is_dirty || laid.going {
+        } else if self.is_dirty() || laid.going {
             Standing::Unfinished
         } else if !missing.is_empty() {
             Standing::Lost
@@ -291,12 +300,21 @@ impl Site {
         let mut drift = listed.missing.clone();
         drift.extend(self.drift_of_bands(laid));
         if let Known::Open { maps, .. } = &self.state {
-            drift.extend(self.drift_of_tables(maps)?);
+            drift.extend(drift_of_tables(maps, self.laid())?);
         }
+        let direction = laid.experiment.direction;
+        let ledger = |ingress, unasked| match direction == unasked {
+            true => Ok(None),
+            false => self.ledger(laid, ingress),
+        };
         Ok(Shown {
             listed,
             queue: self.queue(laid, laid.band()),
             queue_from: laid.into.and_then(|band| self.queue(laid, band)),
+            ledger: Ledgers {
+                to: ledger(false, Direction::From)?,
+                from: ledger(true, Direction::To)?,
+            },
             drift,
             slot: laid.slot,
             uppers: laid
@@ -306,7 +324,7 @@ impl Site {
         })
     }
 
-    fn filled(&self, band: Band) -> Option<&Filled> {
+    pub(super) fn filled(&self, band: Band) -> Option<&Filled> {
         self.pairs.get(&band.pair)?.bands.get(&band)
     }
 
@@ -345,7 +363,7 @@ impl Site {
     }
 
     /// The experiments as people count them: one that is moving is there twice.
-    fn told(&self) -> impl Iterator<Item = &Laid> {
+    pub(super) fn told(&self) -> impl Iterator<Item = &Laid> {
         let moved = |laid: &&Laid| {
             let all = self.laid().iter();
             laid.going
@@ -355,14 +373,15 @@ impl Site {
         };
         self.laid().iter().filter(move |laid| !moved(laid))
     }
+}
 
-    fn drift_of_tables(&self, maps: &Maps) -> Result<Option<String>, Error> {
-        let held = super::tables::read(maps)?;
-        let wanted = plan::desired(self.laid()).tables;
-        let differing = held.changes_to(&wanted).len() + usize::from(held.all != wanted.all);
-        Ok((differing != 0)
-            .then(|| format!("{differing} entries of the maps are not as they should be")))
-    }
+/// What the maps hold differently from what they should, in words.
+pub(super) fn drift_of_tables(maps: &Maps, laid: &[Laid]) -> Result<Option<String>, Error> {
+    let held = super::tables::read(maps)?;
+    let wanted = plan::desired(laid).tables;
+    let differing = held.changes_to(&wanted).len() + usize::from(held.all != wanted.all);
+    Ok((differing != 0)
+        .then(|| format!("{differing} entries of the maps are not as they should be")))
 }
 
 /// What is in a band, without the seed that the kernel has chosen itself.

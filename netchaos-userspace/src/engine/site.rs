@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     kernel::{
-        bpf::{self, Capacity, Classifier, Entry as _, Maps},
+        bpf::{self, Capacity, Classifier, Earlier, Entry as _, Maps},
         netlink::{Hook, Netlink},
     },
     plan::{self, Band, CLEAN, Desired, Laid, Tables, chain},
@@ -48,16 +48,20 @@ impl Site {
         self.make_pairs(netlink, &desired, &new).await?;
         self.fill_bands(netlink, &mut new, &mut desired).await?;
         let is_last = desired.pairs.is_empty();
-        let old = plan::desired(self.laid()).tables;
-        let fresh = if is_last {
-            None
-        } else {
+        let known = self.laid().to_vec();
+        let old = plan::desired(&known).tables;
+        // Maps of another layout cannot be told to steer no more: new ones take their places first.
+        let needs_maps = !is_last || matches!(self.state, Known::Older { .. });
+        let fresh = if needs_maps {
             self.open_maps(&old, &desired, &new)?
+        } else {
+            None
         };
         if fresh.is_none() && !is_last {
             self.attach_to_new_pairs(netlink).await?;
         }
         if matches!(self.state, Known::Open { .. }) {
+            self.start_counting(netlink, &known, &new).await?;
             self.write_journal(&new)?;
             // New maps hold nothing yet.
             let old = if fresh.is_some() {
@@ -67,19 +71,23 @@ impl Site {
             };
             self.write_tables(old, &new, &desired)?;
         }
-        if !is_last {
+        if needs_maps {
             self.attach(netlink, &desired, fresh).await?;
         }
+        self.go_on_counting(netlink, &known).await?;
+        self.earlier = None;
         let flushed = self.wait_for_what_goes(netlink, &new, at_once).await?;
-        let (going, staying): (Vec<_>, Vec<_>) = new.into_iter().partition(|laid| laid.going);
-        if staying.is_empty() {
+        if is_last {
             self.take_down(netlink).await?;
             return Ok(flushed);
         }
+        self.hand_down_counters(netlink, &new).await?;
+        let (going, staying): (Vec<_>, Vec<_>) = new.into_iter().partition(|laid| laid.going);
+        self.strike_out(&going)?;
         self.leave_unneeded(netlink, &desired).await?;
         self.delete_left_over_bands(netlink, &desired).await?;
         self.read_back(netlink, &desired).await?;
-        self.forget(&going, staying)?;
+        self.close_journal(staying)?;
         Ok(flushed)
     }
 
@@ -156,11 +164,12 @@ impl Site {
             }
             // A program on the device was taken away or was never needed, or the maps are full: new
             // programs come with new maps.
-            Known::Open { maps, .. } => Some(maps),
+            Known::Open { maps, .. } => Some(Box::new(maps) as Box<dyn Earlier>),
+            Known::Older { maps, .. } => Some(Box::new(maps) as Box<dyn Earlier>),
             _ => None,
         };
         let Classifier { programs, mut maps } = Classifier::load(&with_spare(needed))?;
-        maps.meta.write(0, journal::meta(true))?;
+        maps.records.meta.write(0, journal::meta(true))?;
         let device = abi::Device {
             ifindex: self.ifindex,
             layer3: self
@@ -170,11 +179,11 @@ impl Site {
                 .into(),
         };
         maps.device.write(0, device)?;
-        if let Some(old) = old {
+        if let Some(old) = &old {
             // Packets are on their laps with marks that the old programs gave.
-            maps.copy_priorities(&old)?;
-            maps.copy_counters(&old)?;
+            maps.copy_priorities(old.as_ref())?;
         }
+        self.earlier = old;
         self.state = Known::Open {
             maps,
             laid: Vec::new(),
@@ -187,6 +196,7 @@ impl Site {
     fn is_attached(&self, desired: &Desired) -> bool {
         let sits = |(hook, is_needed): (Hook, bool)| !is_needed || self.seats.at(hook).is_some();
         !self.is_mixed
+            && self.seats.before.is_empty()
             && hooks(desired).into_iter().all(sits)
             && self.pairs.values().any(|pair| pair.filter.is_some())
     }
@@ -197,11 +207,10 @@ impl Site {
         for laid in new.iter().filter(|laid| !laid.going) {
             steers.insert(u32::from(laid.slot), self.steer(laid)?);
         }
-        let Known::Open { maps, laid, dirty } = &mut self.state else {
+        let Known::Open { maps, dirty, .. } = &mut self.state else {
             return Err(Error::ReadBack("the maps have gone".into()));
         };
         let old = if *dirty { tables::read(maps)? } else { old };
-        keep_counters(maps, laid, new)?;
         tables::switch(
             maps,
             &old,
@@ -261,15 +270,6 @@ impl Site {
             return Ok(0);
         }
         self.drain(netlink, &bands, bound).await
-    }
-
-    /// Clears what the maps say of the experiments that have gone, and ends the journal's entry.
-    fn forget(&mut self, going: &[Laid], staying: Vec<Laid>) -> Result<(), Error> {
-        let maps = self.maps()?;
-        for laid in going {
-            maps.clear_slot(laid.slot.into())?;
-        }
-        self.close_journal(going, staying)
     }
 
     /// Takes everything of ours away from the device.
@@ -353,19 +353,6 @@ impl Site {
         }
         Ok(())
     }
-}
-
-/// An experiment that has moved to another slot goes on counting there.
-fn keep_counters(maps: &mut Maps, old: &[Laid], new: &[Laid]) -> Result<(), Error> {
-    for to in new.iter().filter(|laid| !laid.going) {
-        let is_new = old.iter().all(|laid| laid.slot != to.slot);
-        let moved = |laid: &&Laid| laid.going && laid.is_the_same(to);
-        let Some(from) = new.iter().find(moved).filter(|_| is_new) else {
-            continue;
-        };
-        maps.copy_counter(from.slot.into(), to.slot.into())?;
-    }
-    Ok(())
 }
 
 impl Pair {

@@ -28,6 +28,9 @@ const BUDGET: u64 = 1 << 30;
 /// What a packet of 1500 bytes takes of it (`skb->truesize`).
 const TRUESIZE: u64 = 2304;
 
+/// Bytes of the largest GSO packet (GSO_LEGACY_MAX_SIZE, linux/netdevice.h) with its Ethernet header.
+const LARGEST_PACKET: u32 = 65_536 + LINK_HEADER;
+
 /// Bytes of the shortest frame, without its check sequence, and of a full one.
 const SHORTEST_FRAME: u64 = 60;
 const FULL_FRAME: u64 = 1514;
@@ -93,10 +96,16 @@ pub fn loss(fault: &Fault) -> abi::Loss {
 /// What counts packets then counts those. And a tbf that is the child of a netem gets nothing to
 /// cut: kernels before December 2024 (6.12.6, 6.6.67, 6.1.121, 5.15.175, 5.10.232) take its pieces
 /// for packets that the netem holds for ever, until its limit lets nothing through (CVE-2024-56770).
+/// A tbf cuts what does not fit into its bucket anyway (net/sched/sch_tbf.c, `tbf_segment`): cut
+/// before, the packets that go in and those that come out are the same.
 pub fn counts_segments(fault: &Fault) -> bool {
     let chances = fault.loss.is_some() || fault.duplicate.is_some() || fault.corrupt.is_some();
-    let both = has_netem(fault) && fault.bandwidth.is_some();
-    !fault.partition && (both || chances && !fault.strict_compat)
+    let bandwidth = fault.bandwidth.as_ref();
+    let both = has_netem(fault) && bandwidth.is_some();
+    let is_small = bandwidth
+        .map(tbf)
+        .is_some_and(|tbf| tbf.largest() < LARGEST_PACKET);
+    !fault.partition && (both || is_small || chances && !fault.strict_compat)
 }
 
 /// How long a packet may be under way in a fault's qdiscs; a GSO packet where they are not cut

@@ -154,6 +154,17 @@ impl Laid {
         self.into.unwrap_or(self.band())
     }
 
+    /// The band that packets of one direction go through; none where it wants none of those, or has
+    /// no qdisc for them.
+    pub fn band_of(&self, ingress: bool) -> Option<Band> {
+        let (band, unasked) = if ingress {
+            (self.band_into(), Direction::To)
+        } else {
+            (self.band(), Direction::From)
+        };
+        (band.band != CLEAN && self.experiment.direction != unasked).then_some(band)
+    }
+
     /// Moves it out of one of its bands.
     pub fn move_band(&mut self, from: Band, to: Band) {
         if self.into == Some(from) {

@@ -20,6 +20,15 @@ pub struct Tbf {
 }
 
 impl Tbf {
+    /// The largest packet that it takes as it is, in bytes; larger GSO packets it cuts.
+    pub const fn largest(&self) -> u32 {
+        if self.peakrate != 0 && self.mtu < self.burst {
+            self.mtu
+        } else {
+            self.burst
+        }
+    }
+
     /// Ticks that `bytes` take at a rate: what the kernel keeps of a bucket's size, and shows.
     /// They wrap around beyond 275 s, as they do there.
     pub const fn ticks(bytes: u32, rate: u64) -> u32 {

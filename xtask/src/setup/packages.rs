@@ -124,6 +124,18 @@ pub fn musl_gcc(ctx: &Ctx) -> Result<()> {
     }
 }
 
+/// Installs git, by which an earlier release is had.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn git(ctx: &Ctx) -> Result<()> {
+    let _lock = ctx.lock("packages")?;
+    match find("git") {
+        Some(_) => Ok(()),
+        None => apt::install(&["git"]),
+    }
+}
+
 /// Installs what tests and the demonstration call: iproute2, ping, iptables and so on.
 ///
 /// # Errors

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::results::Results;
-use super::runner::RunnerArgs;
 use super::{Run, announce, failure, follow};
 use crate::build;
 use crate::cluster::{self, binaries};
@@ -20,9 +19,11 @@ impl Run<'_> {
     pub(super) fn cluster(&self, stage: &str, prefix: &str, nodes: usize) -> Results {
         let mut results = Results::new(stage, true);
         announce(&results.stage);
-        let outcome = self
-            .cluster_command(prefix, nodes)
-            .and_then(|words| follow(as_root(&words[0])?.args(&words[1..]), &mut results));
+        let outcome = self.cluster_command(prefix, nodes).and_then(|words| {
+            words.map_or(Ok(true), |words| {
+                follow(as_root(&words[0])?.args(&words[1..]), &mut results)
+            })
+        });
         results.end(failure(
             outcome,
             "the cluster or its tests ended with an error",
@@ -30,14 +31,19 @@ impl Run<'_> {
         results
     }
 
-    /// The words of a command that does so, in a VM as well.
-    pub(super) fn cluster_command(&self, prefix: &str, nodes: usize) -> Result<Vec<PathBuf>> {
+    /// The words of a command that does so, in a VM as well; none where the filter leaves no test.
+    pub(super) fn cluster_command(
+        &self,
+        prefix: &str,
+        nodes: usize,
+    ) -> Result<Option<Vec<PathBuf>>> {
+        let Some(told) = self.told(prefix)? else {
+            return Ok(None);
+        };
         let busybox = packages::cluster_tools(self.ctx)?;
         let bin = binaries::ready(self.ctx, nodes > 0)?;
-        let tests = self.binaries(prefix)?;
         let image = (nodes > 0).then(|| self.image()).transpose()?;
-        let runner = RunnerArgs::words(&self.netchaos, self.filter, tests);
-        cluster::command(&bin, nodes, &busybox, image.as_deref(), runner)
+        cluster::command(&bin, nodes, &busybox, image.as_deref(), told.words()).map(Some)
     }
 
     /// The archive of the image, as it is handed out.

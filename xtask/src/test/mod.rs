@@ -14,13 +14,13 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::build;
+use crate::build::{self, Executable};
 use crate::ctx::{Ctx, as_root};
 use crate::setup::packages;
 use crate::setup::toolchain::Toolchain;
 use crate::ui;
 use results::{Counts, Failure, Results};
-use runner::RunnerArgs;
+use runner::Told;
 
 /// The packages with unit tests. The eBPF one is compiled for the host here, as an empty program.
 const UNIT_PACKAGES: [&str; 4] = [
@@ -33,11 +33,14 @@ const UNIT_PACKAGES: [&str; 4] = [
 /// What `netchaos agent` is behind.
 const AGENT: &str = "netchaos-userspace/agent";
 
+/// How the names of test files end that begin with the release before this one.
+const UPGRADE: &str = "_upgrade";
+
 /// Which tests to run.
 #[derive(Args)]
 pub struct TestArgs {
     /// unit, host, cluster or vm (without one: all of them, the cluster without nodes); then: only tests with FILTER
-    /// in their name
+    /// in their name, or in that of their file
     #[arg(value_name = "unit|host|cluster|vm] [FILTER", num_args = 0..=2)]
     words: Vec<String>,
     /// cluster: only what needs no nodes, an API server and one agent
@@ -187,18 +190,37 @@ impl Run<'_> {
     fn host_in(&self, results: &mut Results) -> Result<bool> {
         packages::network_tools(self.ctx)?;
         packages::container_runtimes(self.ctx)?;
-        let words = self.runner("host_")?;
+        let Some(told) = self.told("host_")? else {
+            return Ok(true);
+        };
+        let words = told.command()?;
         let mut command = as_root(&words[0])?;
         follow(command.args(&words[1..]), results)
     }
 
-    fn runner(&self, prefix: &str) -> Result<Vec<PathBuf>> {
-        RunnerArgs::command(&self.netchaos, self.filter, self.binaries(prefix)?)
-    }
-
-    fn binaries(&self, prefix: &str) -> Result<Vec<PathBuf>> {
-        let tests = build::tests(self.ctx, &self.toolchain, prefix)?;
-        Ok(tests.into_iter().map(|test| test.path).collect())
+    /// What a runner of the tests whose file names begin with `prefix` is told; none where the filter leaves none.
+    fn told(&self, prefix: &str) -> Result<Option<Told<'_>>> {
+        let mut tests = build::tests(self.ctx, &self.toolchain, prefix)?;
+        if let Some(filter) = self.filter {
+            let mut chosen = Vec::new();
+            for test in tests {
+                if test.target.contains(filter) || test.has_test(filter)? {
+                    chosen.push(test);
+                }
+            }
+            tests = chosen;
+        }
+        if tests.is_empty() {
+            return Ok(None);
+        }
+        let is_upgrade = |test: &Executable| test.target.ends_with(UPGRADE);
+        let previous = || build::previous::netchaos(self.ctx, &self.toolchain);
+        Ok(Some(Told {
+            netchaos: &self.netchaos,
+            previous: tests.iter().any(is_upgrade).then(previous),
+            filter: self.filter,
+            binaries: tests.into_iter().map(|test| test.path).collect(),
+        }))
     }
 }
 

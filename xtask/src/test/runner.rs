@@ -18,42 +18,62 @@ pub const SUBCOMMAND: &str = "run-tests";
 /// A test binary is ended after this. The longest of ours takes a tenth of it.
 pub const BOUND: Duration = Duration::from_secs(600);
 
+/// Where a test finds the release before, or why it does not.
+const PREVIOUS: &str = "NETCHAOS_PREVIOUS_BIN";
+const NO_PREVIOUS: &str = "NETCHAOS_NO_PREVIOUS";
+
 /// What to run.
 #[derive(Args)]
 pub struct RunnerArgs {
     /// The `netchaos` to be tested
     #[arg(long)]
     netchaos: PathBuf,
-    /// Only tests with this in their name
+    /// The release before it, for tests of an upgrade
+    #[arg(long)]
+    previous: Option<PathBuf>,
+    /// Why it is not to be had
+    #[arg(long)]
+    no_previous: Option<String>,
+    /// Only tests with this in their name, or in that of their binary
     #[arg(long)]
     filter: Option<String>,
     /// Test binaries
     binaries: Vec<PathBuf>,
 }
 
-impl RunnerArgs {
-    /// The words of a command that runs `binaries`; the first is xtask itself.
+/// What a runner is told, in words.
+pub struct Told<'a> {
+    pub netchaos: &'a Path,
+    /// Where a test asks for it: the release before, or why it is not to be had.
+    pub previous: Option<Result<PathBuf>>,
+    pub filter: Option<&'a str>,
+    pub binaries: Vec<PathBuf>,
+}
+
+impl Told<'_> {
+    /// The words of a command that runs the binaries; the first is xtask itself.
     ///
     /// # Errors
     /// When xtask's own file is not found.
-    pub fn command(
-        netchaos: &Path,
-        filter: Option<&str>,
-        binaries: Vec<PathBuf>,
-    ) -> Result<Vec<PathBuf>> {
+    pub fn command(self) -> Result<Vec<PathBuf>> {
         let this = env::current_exe().context("cannot find xtask's own file")?;
-        let words = Self::words(netchaos, filter, binaries);
-        Ok([this, SUBCOMMAND.into()].into_iter().chain(words).collect())
+        let command = [this, SUBCOMMAND.into()];
+        Ok(command.into_iter().chain(self.words()).collect())
     }
 
     /// What says so behind a subcommand.
-    pub fn words(netchaos: &Path, filter: Option<&str>, binaries: Vec<PathBuf>) -> Vec<PathBuf> {
-        let mut words = vec!["--netchaos".into(), netchaos.into()];
-        if let Some(filter) = filter {
+    pub fn words(self) -> Vec<PathBuf> {
+        let mut words = vec!["--netchaos".into(), self.netchaos.into()];
+        match self.previous {
+            Some(Ok(path)) => words.extend(["--previous".into(), path]),
+            Some(Err(why)) => words.push(format!("--no-previous={why:#}").into()),
+            None => {}
+        }
+        if let Some(filter) = self.filter {
             words.push(format!("--filter={filter}").into());
         }
         words.push("--".into());
-        words.extend(binaries);
+        words.extend(self.binaries);
         words
     }
 }
@@ -72,18 +92,16 @@ pub fn run(args: &RunnerArgs, environment: &[(&str, OsString)]) -> Result<bool> 
     let path = env::join_paths([dir].into_iter().chain(env::split_paths(&old)))?;
     let mut all_succeeded = true;
     for binary in &args.binaries {
-        let file = binary.file_name().unwrap_or_default().to_string_lossy();
-        let name = file
-            .rsplit_once('-')
-            .map_or(&*file, |(name, _hash)| name)
-            .to_owned();
+        let name = name_of(binary);
         println!("     Running {name} ({})", binary.display());
         let mut command = Command::new(binary);
         command
             .args(["--test-threads=1", "--show-output"])
-            .args(&args.filter);
+            .args(args.filter.iter().filter(|filter| !name.contains(*filter)));
         command
             .env("NETCHAOS_BIN", &args.netchaos)
+            .envs(args.previous.iter().map(|path| (PREVIOUS, path)))
+            .envs(args.no_previous.iter().map(|why| (NO_PREVIOUS, why)))
             .env("PATH", &path)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
@@ -97,6 +115,13 @@ pub fn run(args: &RunnerArgs, environment: &[(&str, OsString)]) -> Result<bool> 
         println!("     Ended {name}: {how}");
     }
     Ok(all_succeeded)
+}
+
+/// The name of a test binary's file without cargo's hash.
+fn name_of(binary: &Path) -> String {
+    let file = binary.file_name().unwrap_or_default().to_string_lossy();
+    let name = file.rsplit_once('-').map_or(&*file, |(name, _hash)| name);
+    name.to_owned()
 }
 
 fn wait(mut child: Child) -> Result<String> {

@@ -6,7 +6,8 @@ use std::thread;
 use anyhow::{Result, anyhow, bail};
 
 use super::results::{Failure, Results};
-use super::{Run, failure, runner, turns};
+use super::runner::{self, Told};
+use super::{Run, failure, turns};
 use crate::setup::kernels::Kernel;
 use crate::setup::packages::{self, Programs};
 use crate::ui;
@@ -31,7 +32,7 @@ impl Run<'_> {
     pub(super) fn vms(&self) -> Vec<Results> {
         self.on_kernels("vm", &KERNELS, || {
             packages::container_runtimes(self.ctx)?;
-            self.runner("vm_")
+            self.told("vm_")?.map(Told::command).transpose()
         })
     }
 
@@ -43,12 +44,12 @@ impl Run<'_> {
     }
 
     /// Runs a command in a VM on each kernel that was named, or else on each of `usual`. `command` gets ready what it
-    /// needs.
+    /// needs; where it is none, no VM is started.
     fn on_kernels(
         &self,
         stage: &str,
         usual: &[&str],
-        command: impl FnOnce() -> Result<Vec<PathBuf>>,
+        command: impl FnOnce() -> Result<Option<Vec<PathBuf>>>,
     ) -> Vec<Results> {
         let named = &self.args.kernel;
         let kernels = if named.is_empty() {
@@ -61,12 +62,11 @@ impl Run<'_> {
             .map(|which| format!("{stage} {which}"))
             .collect();
         // Whatever is installed, downloaded or built is so before the first VM starts.
-        let ready = command().and_then(|command| {
-            Ok(Ready {
-                command,
-                programs: vm::ready(self.ctx)?,
-            })
-        });
+        let ready = match command() {
+            Ok(None) => return Vec::new(),
+            Ok(Some(command)) => vm::ready(self.ctx).map(|programs| Ready { command, programs }),
+            Err(error) => Err(error),
+        };
         let kernels: Vec<_> = kernels
             .iter()
             .map(|which| Kernel::named(self.ctx, which))

@@ -123,6 +123,16 @@ pub(super) fn is_named(id: u32, name: &str) -> Result<bool, Error> {
     }
 }
 
+/// A program in words: its name where it has one that can be seen, and its id.
+pub fn describe(id: u32) -> String {
+    let info = info(id);
+    let name = info.as_ref().ok().and_then(ProgramInfo::name_as_str);
+    match name {
+        Some(name) if !name.is_empty() => format!("{name} (BPF program {id})"),
+        _ => format!("BPF program {id}"),
+    }
+}
+
 fn id_of(program: &SchedClassifier) -> Result<u32, Error> {
     let info = program.info();
     let info = info.map_err(|error| Error::new("inspect the classifier", error))?;

@@ -10,7 +10,7 @@ use aya::{
 use netchaos_common::abi::Meta;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::{BACK, Capacity, EGRESS, Error, FOLLOW, INGRESS, Maps, kept};
+use super::{BACK, Capacity, EGRESS, Error, FOLLOW, INGRESS, Maps, OlderMaps, kept};
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] =
@@ -117,20 +117,22 @@ impl Classifier {
     }
 }
 
-/// Magic number and ABI version of a loaded program's maps. The first words of `META` are where
-/// they are whatever the ABI.
+/// Magic number and ABI version of a loaded program's maps; none where it holds no such map. The
+/// first words of `META` are where they are whatever the ABI.
 ///
 /// # Errors
 /// As [`maps_of_program`].
-pub fn abi_of_program(id: u32) -> Result<(u32, u32), Error> {
+pub fn abi_of_program(id: u32) -> Result<Option<(u32, u32)>, Error> {
     let what = || format!("read the ABI version of BPF program {id}");
     let mut maps = MapsOf::program(id)?;
-    let meta: Array<MapData, Meta> = maps
-        .take("META")?
+    let Some(meta) = maps.find("META") else {
+        return Ok(None);
+    };
+    let meta: Array<MapData, Meta> = meta
         .try_into()
         .map_err(|error: MapError| Error::new(what(), error))?;
     let meta = meta.get(&0, 0).map_err(|error| Error::new(what(), error))?;
-    Ok((meta.magic, meta.abi))
+    Ok(Some((meta.magic, meta.abi)))
 }
 
 /// The maps of a loaded program, found by its id.
@@ -141,6 +143,15 @@ pub fn abi_of_program(id: u32) -> Result<(u32, u32), Error> {
 pub fn maps_of_program(id: u32) -> Result<Maps, Error> {
     let mut maps = MapsOf::program(id)?;
     Maps::collect(|name| maps.take(name))
+}
+
+/// The same of a netchaos before this one.
+///
+/// # Errors
+/// As [`maps_of_program`].
+pub fn older_maps_of_program(id: u32) -> Result<OlderMaps, Error> {
+    let mut maps = MapsOf::program(id)?;
+    OlderMaps::collect(|name| maps.take(name))
 }
 
 /// Whether two loaded programs use the same maps: those that were loaded together do, and no others.
@@ -179,14 +190,16 @@ impl MapsOf {
         Ok(Self { program: id, maps })
     }
 
+    fn find(&mut self, name: &str) -> Option<Map> {
+        let mut maps = self.maps.iter();
+        let found = maps.position(|(info, _)| info.name_as_str() == Some(name))?;
+        Some(self.maps.swap_remove(found).1)
+    }
+
     fn take(&mut self, name: &str) -> Result<Map, Error> {
-        let found = self
-            .maps
-            .iter()
-            .position(|(info, _)| info.name_as_str() == Some(name));
-        let what = || format!("open the map {name} of BPF program {}", self.program);
-        let found = found.ok_or_else(|| Error::unexpected(what(), "it has no such map"))?;
-        Ok(self.maps.swap_remove(found).1)
+        let what = format!("open the map {name} of BPF program {}", self.program);
+        self.find(name)
+            .ok_or_else(|| Error::unexpected(what, "it has no such map"))
     }
 }
 

@@ -5,12 +5,9 @@ use std::{collections::BTreeMap, io};
 use aya::maps::{
     Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues, lpm_trie::Key,
 };
-use netchaos_common::abi::{
-    CHUNK, Chunk, Commit, Counter, Device, HostKey, Meta, PrefixKey, SLOTS, State, Steer, TextKey,
-    Wants,
-};
+use netchaos_common::abi::{Commit, Counter, Device, HostKey, Past, PrefixKey, Steer, Wants};
 
-use super::Error;
+use super::{Error, Records};
 
 /// Entries that the growing maps can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +42,8 @@ pub struct Maps {
     counters: PerCpuArray<MapData, Counter>,
     loss_states: PerCpuArray<MapData, u32>,
     priorities: HashMap<MapData, u32, u32>,
-    pub meta: Array<MapData, Meta>,
-    pub states: Array<MapData, State>,
-    texts: HashMap<MapData, TextKey, Chunk>,
+    past: Array<MapData, Past>,
+    pub records: Records,
     capacity: Capacity,
 }
 
@@ -57,9 +53,6 @@ pub type Prefix = (u32, PrefixKey);
 impl Maps {
     /// Takes the maps from wherever `take` finds them.
     pub(super) fn collect(mut take: impl FnMut(&str) -> Result<Map, Error>) -> Result<Self, Error> {
-        fn typed<T: TryFrom<Map, Error = MapError>>(name: &str, map: Map) -> Result<T, Error> {
-            T::try_from(map).map_err(|error| Error::new(format!("open the map {name}"), error))
-        }
         fn room(map: &MapData) -> Result<u32, Error> {
             map.info()
                 .map(|info| info.max_entries())
@@ -76,6 +69,7 @@ impl Maps {
         let (hosts, hosts_room) = sized("HOSTS")?;
         let (prefixes, prefixes_room) = sized("PREFIXES")?;
         let (texts, texts_room) = sized("TEXTS")?;
+        let mut texts = Some(texts);
         let (remote_ports, ports_room) = sized("REMOTE_PORTS")?;
         Ok(Self {
             current: typed("CURRENT", take("CURRENT")?)?,
@@ -90,9 +84,11 @@ impl Maps {
             counters: typed("COUNTERS", take("COUNTERS")?)?,
             loss_states: typed("LOSS_STATES", take("LOSS_STATES")?)?,
             priorities: typed("PRIORITIES", take("PRIORITIES")?)?,
-            meta: typed("META", take("META")?)?,
-            states: typed("STATES", take("STATES")?)?,
-            texts: typed("TEXTS", texts)?,
+            past: typed("PAST", take("PAST")?)?,
+            records: Records::collect(|name| match texts.take_if(|_| name == "TEXTS") {
+                Some(texts) => Ok(texts),
+                None => take(name),
+            })?,
             capacity: Capacity {
                 hosts: hosts_room,
                 prefixes: prefixes_room,
@@ -215,7 +211,8 @@ impl Maps {
         nonzero(&self.protocols, "PROTOCOLS", |number| number as u8)
     }
 
-    /// What a slot hit on the way out, or in, added up over the CPUs.
+    /// What a slot's packets have been counted as by these programs, on the way out, or in, added up
+    /// over the CPUs.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -224,59 +221,35 @@ impl Maps {
             .counters
             .get(&Counter::index(slot, ingress), 0)
             .map_err(|error| Error::new("read the map COUNTERS", error))?;
-        Ok(per_cpu.iter().fold(Counter::default(), |sum, cpu| Counter {
-            packets: sum.packets + cpu.packets,
-            bytes: sum.bytes + cpu.bytes,
-            segments: sum.segments + cpu.segments,
-            dropped: sum.dropped + cpu.dropped,
-            first: match (sum.first, cpu.first) {
-                (0, first) | (first, 0) => first,
-                (one, other) => one.min(other),
-            },
-            last: sum.last.max(cpu.last),
-        }))
+        let sum = |sum: Counter, cpu: &Counter| sum.plus(cpu);
+        Ok(per_cpu.iter().fold(Counter::default(), sum))
     }
 
-    fn set_counter(&mut self, slot: u32, ingress: bool, counter: Counter) -> Result<(), Error> {
-        self.counters
-            .set(Counter::index(slot, ingress), on_one_cpu(counter)?, 0)
-            .map_err(|error| Error::new("write the map COUNTERS", error))
-    }
-
-    /// Takes over what all slots have hit so far.
+    /// Writes down what counts for a slot beside what these programs count.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn copy_counters(&mut self, from: &Self) -> Result<(), Error> {
-        for slot in 0..SLOTS as u32 {
-            for ingress in [false, true] {
-                self.set_counter(slot, ingress, from.counter(slot, ingress)?)?;
-            }
-        }
-        Ok(())
+    pub fn set_past(&mut self, slot: u32, ingress: bool, past: Past) -> Result<(), Error> {
+        self.past
+            .set(Counter::index(slot, ingress), past, 0)
+            .map_err(|error| Error::new("write the map PAST", error))
     }
 
-    /// Makes a slot go on with what another one has hit so far.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn copy_counter(&mut self, from: u32, to: u32) -> Result<(), Error> {
-        for ingress in [false, true] {
-            self.set_counter(to, ingress, self.counter(from, ingress)?)?;
-        }
-        Ok(())
-    }
-
-    /// Clears what the programs keep of a slot: its counters, and where its chains of losses are.
+    /// Clears what is kept of a slot that nobody is in: its counters, and where its chains of losses
+    /// are.
     ///
     /// # Errors
     /// The kernel's refusal.
     pub fn clear_slot(&mut self, slot: u32) -> Result<(), Error> {
         for ingress in [false, true] {
-            self.set_counter(slot, ingress, Counter::default())?;
+            let index = Counter::index(slot, ingress);
+            self.counters
+                .set(index, on_one_cpu(Counter::default())?, 0)
+                .map_err(|error| Error::new("write the map COUNTERS", error))?;
             self.loss_states
-                .set(Counter::index(slot, ingress), on_one_cpu(0)?, 0)
+                .set(index, on_one_cpu(0)?, 0)
                 .map_err(|error| Error::new("write the map LOSS_STATES", error))?;
+            self.set_past(slot, ingress, Past::default())?;
         }
         Ok(())
     }
@@ -285,9 +258,9 @@ impl Maps {
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn copy_priorities(&mut self, from: &Self) -> Result<(), Error> {
+    pub fn copy_priorities(&mut self, from: &dyn Earlier) -> Result<(), Error> {
         let mut copy = || {
-            for entry in from.priorities.iter() {
+            for entry in from.priorities().iter() {
                 let (code, priority) = entry?;
                 self.priorities.insert(code, priority, 0)?;
             }
@@ -295,58 +268,45 @@ impl Maps {
         };
         copy().map_err(|error| Error::new("copy the map PRIORITIES", error))
     }
+}
 
-    /// Writes a text in pieces under a number that is not in use.
-    ///
-    /// # Errors
-    /// The kernel's refusal, for one a full map.
-    pub fn put_text(&mut self, text: u32, content: &str) -> Result<(), Error> {
-        for (chunk, piece) in content.as_bytes().chunks(CHUNK).enumerate() {
-            let mut bytes = [0; CHUNK];
-            bytes[..piece.len()].copy_from_slice(piece);
-            let key = TextKey {
-                text,
-                chunk: chunk as u32,
-            };
-            self.texts
-                .insert(key, Chunk { bytes }, 0)
-                .map_err(|error| Error::new("write the map TEXTS", error))?;
-        }
-        Ok(())
-    }
-
-    /// # Errors
-    /// A piece is missing, or the kernel's refusal.
-    pub fn text(&self, text: u32, length: u32) -> Result<String, Error> {
-        let what = "read the map TEXTS";
-        let mut bytes = Vec::new();
-        for chunk in 0..length.div_ceil(CHUNK as u32) {
-            let piece = self
-                .texts
-                .get(&TextKey { text, chunk }, 0)
-                .map_err(|error| Error::new(what, error))?;
-            bytes.extend(piece.bytes);
-        }
-        bytes.truncate(length as usize);
-        String::from_utf8(bytes).map_err(|error| Error::unexpected(what, error.to_string()))
-    }
-
-    /// Deletes every text whose number is not in `keep`.
+/// Maps that new ones take over from.
+pub trait Earlier {
+    /// All that counts for a slot.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn keep_texts(&mut self, keep: &[u32]) -> Result<(), Error> {
-        let mut delete = || {
-            let keys: Vec<TextKey> = self.texts.keys().collect::<Result<_, _>>()?;
-            for key in keys {
-                if !keep.contains(&key.text) {
-                    absent_is_fine(self.texts.remove(&key))?;
-                }
-            }
-            Ok::<_, MapError>(())
-        };
-        delete().map_err(|error| Error::new("delete from the map TEXTS", error))
+    fn counted(&self, slot: u32, ingress: bool) -> Result<Past, Error>;
+
+    /// Whether that says which packets went into a band and came out of it.
+    fn counts_laps(&self) -> bool;
+
+    fn priorities(&self) -> &HashMap<MapData, u32, u32>;
+}
+
+impl Earlier for Maps {
+    fn counted(&self, slot: u32, ingress: bool) -> Result<Past, Error> {
+        let past = self
+            .past
+            .get(&Counter::index(slot, ingress), 0)
+            .map_err(|error| Error::new("read the map PAST", error))?;
+        Ok(Past {
+            counter: past.counter.plus(&self.counter(slot, ingress)?),
+            ..past
+        })
     }
+
+    fn counts_laps(&self) -> bool {
+        true
+    }
+
+    fn priorities(&self) -> &HashMap<MapData, u32, u32> {
+        &self.priorities
+    }
+}
+
+pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(name: &str, map: Map) -> Result<T, Error> {
+    T::try_from(map).map_err(|error| Error::new(format!("open the map {name}"), error))
 }
 
 /// The entry of a per-CPU map with `value` on one CPU and nothing on the others.
@@ -376,7 +336,7 @@ fn nonzero<K: Ord>(
     Ok(entries)
 }
 
-fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+pub(super) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error))

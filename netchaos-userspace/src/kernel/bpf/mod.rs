@@ -5,6 +5,8 @@ mod follow;
 mod kept;
 mod load;
 mod maps;
+mod older;
+mod records;
 pub mod tcx;
 
 use std::io;
@@ -16,11 +18,14 @@ pub use self::{
         BACK, EGRESS, HANDLE, HANDLE_WITH_CLSACT, INGRESS, PREFERENCE, attach, name_at, replace,
     },
     follow::{FOLLOW, Follow, Steered},
-    kept::{Loaded, keep, keep_only, with_program},
+    kept::{Loaded, describe, keep, keep_only, with_program},
     load::{
-        Classifier, PROGRAMS, Programs, abi_of_program, load_each, maps_of_program, share_maps,
+        Classifier, PROGRAMS, Programs, abi_of_program, load_each, maps_of_program,
+        older_maps_of_program, share_maps,
     },
-    maps::{Capacity, Entry, Maps, Prefix},
+    maps::{Capacity, Earlier, Entry, Maps, Prefix},
+    older::OlderMaps,
+    records::Records,
 };
 
 /// What failed, with the kernel's words as the source.

@@ -86,14 +86,23 @@ pub fn programs(ifindex: u32, hook: Hook) -> Result<Option<Vec<u32>>, Error> {
     Ok(Some(ids[..ROOM.min(query.count as usize)].to_vec()))
 }
 
-/// The id of our program for that hook among them.
+/// Our program at a hook.
+pub struct Own {
+    pub id: u32,
+    /// Ids of the programs in front of it.
+    pub before: Vec<u32>,
+}
+
+/// Our program for that hook among them.
 ///
 /// # Errors
 /// The kernel's refusal: a program tells its name to CAP_SYS_ADMIN, and to whoever keeps it open.
-pub fn own(ifindex: u32, hook: Hook) -> Result<Option<u32>, Error> {
-    for id in programs(ifindex, hook)?.unwrap_or_default() {
-        if is_named(id, name_at(hook))? {
-            return Ok(Some(id));
+pub fn own(ifindex: u32, hook: Hook) -> Result<Option<Own>, Error> {
+    let ids = programs(ifindex, hook)?.unwrap_or_default();
+    for (place, id) in ids.iter().enumerate() {
+        if is_named(*id, name_at(hook))? {
+            let (id, before) = (*id, ids[..place].to_vec());
+            return Ok(Some(Own { id, before }));
         }
     }
     Ok(None)

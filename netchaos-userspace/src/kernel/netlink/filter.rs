@@ -1,5 +1,7 @@
 //! Filters on clsact, which classifiers are attached as.
 
+use std::fmt;
+
 use netlink_packet_route::{
     RouteNetlinkMessage,
     tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcHeader, TcMessage, TcOption},
@@ -25,6 +27,15 @@ impl Hook {
                 Self::Egress => TcHandle::MIN_EGRESS,
             },
         }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        })
     }
 }
 
@@ -97,6 +108,13 @@ impl Netlink {
 }
 
 impl Filter {
+    /// Whether it leaves room for a bpf filter of all protocols at its own pref: the kernel takes but
+    /// one kind and one protocol there (net/sched/cls_api.c, `tcf_chain_tp_find`).
+    pub fn shares_its_preference(&self) -> bool {
+        const ETH_P_ALL: u16 = 3;
+        self.kind == "bpf" && self.protocol == ETH_P_ALL.to_be()
+    }
+
     /// In a user's words, near to what tc prints.
     pub fn describe(&self) -> String {
         let name = self.program.as_ref().map_or("", |(name, _)| name);

@@ -1,7 +1,9 @@
 //! Building netchaos and its tests with cargo, and finding what came out.
 
+pub mod previous;
+
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -10,7 +12,7 @@ use crate::ctx::Ctx;
 use crate::setup::packages::needs_no_library;
 use crate::setup::standalone::Standalone;
 use crate::setup::toolchain::Toolchain;
-use crate::ui::Step;
+use crate::ui::{self, Step};
 
 /// A finished executable, as cargo reports it.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +21,19 @@ pub struct Executable {
     pub target: String,
     /// Where it is.
     pub path: PathBuf,
+}
+
+impl Executable {
+    /// Whether this, a test binary, has a test with `filter` in its name.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn has_test(&self, filter: &str) -> Result<bool> {
+        let mut list = Command::new(&self.path);
+        list.args(["--list", "--format=terse", filter])
+            .stdin(Stdio::null());
+        Ok(!ui::output(&mut list)?.trim().is_empty())
+    }
 }
 
 /// Builds `netchaos` in release mode, its eBPF object included, and returns the program's path.

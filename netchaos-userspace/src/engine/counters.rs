@@ -1,0 +1,138 @@
+//! What experiments have counted, carried along when they get another slot or other maps.
+
+use netchaos_common::abi::Past;
+
+use super::{
+    error::Error,
+    observe::{Known, Site},
+};
+use crate::{
+    kernel::{
+        bpf::Earlier,
+        netlink::{Netlink, Qdisc, QdiscStatistics},
+    },
+    plan::{Band, CLEAN, Laid},
+};
+
+impl Site {
+    /// Gets the slots ready before anything is steered by them: where experiments are new in theirs,
+    /// it is cleared; where the maps are new, what was counted in the earlier ones is known.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(super) async fn start_counting(
+        &mut self,
+        netlink: &Netlink,
+        known: &[Laid],
+        new: &[Laid],
+    ) -> Result<(), Error> {
+        self.go_on_counting(netlink, known).await?;
+        let maps = self.maps()?;
+        let is_known = |laid: &&Laid| known.iter().any(|known| known.slot == laid.slot);
+        for laid in new.iter().filter(|laid| !is_known(laid)) {
+            maps.clear_slot(laid.slot.into())?;
+        }
+        Ok(())
+    }
+
+    /// Where the maps are new: makes every slot go on with what it has counted in the earlier ones.
+    /// Once more when their programs run no longer, and it is exact.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(super) async fn go_on_counting(
+        &mut self,
+        netlink: &Netlink,
+        known: &[Laid],
+    ) -> Result<(), Error> {
+        let Some(earlier) = self.earlier.take() else {
+            return Ok(());
+        };
+        let qdiscs = netlink.qdiscs().await?;
+        for laid in known {
+            for ingress in [false, true] {
+                let mut past = earlier.counted(laid.slot.into(), ingress)?;
+                if !earlier.counts_laps() {
+                    let queue = self.statistics(&qdiscs, laid.band_of(ingress));
+                    past.counter.left = queue.packets;
+                    past.counter.entered = queue.packets + queue.drops + u64::from(queue.queued);
+                    past.counter.sent = past.counter.entered + past.counter.dropped;
+                }
+                self.maps()?.set_past(laid.slot.into(), ingress, past)?;
+            }
+        }
+        self.earlier = Some(earlier);
+        Ok(())
+    }
+
+    /// Lets each experiment that has moved to another slot go on with what it has counted in the
+    /// old one, whose bands are about to be deleted. Doing it again comes to the same.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(super) async fn hand_down_counters(
+        &mut self,
+        netlink: &Netlink,
+        new: &[Laid],
+    ) -> Result<(), Error> {
+        let heir = |gone: &Laid| {
+            let mut staying = new.iter().filter(|laid| !laid.going);
+            staying.find(|laid| laid.is_the_same(gone))
+        };
+        let moves = new.iter().filter(|laid| laid.going);
+        let moves: Vec<_> = moves.filter_map(|gone| Some((gone, heir(gone)?))).collect();
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let qdiscs = netlink.qdiscs().await?;
+        for (gone, heir) in moves {
+            for ingress in [false, true] {
+                let queue = self.statistics(&qdiscs, gone.band_of(ingress));
+                let maps = self.maps()?;
+                let before = maps.counted(gone.slot.into(), ingress)?;
+                let past = Past {
+                    counter: before.counter,
+                    queue_dropped: before.queue_dropped + queue.drops,
+                    flushed: before.flushed + u64::from(queue.queued),
+                };
+                maps.set_past(heir.slot.into(), ingress, past)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the queue of a band has counted; nothing where there is none.
+    pub(super) fn statistics(&self, qdiscs: &[Qdisc], band: Option<Band>) -> QdiscStatistics {
+        let found = band.filter(|band| band.band != CLEAN).and_then(|band| {
+            let upper = self.pairs.get(&band.pair)?.upper.as_ref()?;
+            let mut on_upper = qdiscs.iter().filter(|qdisc| qdisc.ifindex == upper.index);
+            on_upper.find(|qdisc| qdisc.parent == band.class())
+        });
+        found.map_or_else(QdiscStatistics::default, |qdisc| qdisc.statistics)
+    }
+
+    /// All that counts for an experiment in one direction; none where its maps cannot be read.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(super) fn counted(&self, laid: &Laid, ingress: bool) -> Result<Option<Past>, Error> {
+        let maps: &dyn Earlier = match &self.state {
+            Known::Open { maps, .. } => maps,
+            Known::Older { maps, .. } => maps,
+            _ => return Ok(None),
+        };
+        let mut sum = maps.counted(laid.slot.into(), ingress)?;
+        // While it moves, the packets in its old band still count there.
+        let old = self
+            .laid()
+            .iter()
+            .filter(|other| other.going && other.is_the_same(laid));
+        for old in old.filter(|old| old.slot != laid.slot) {
+            let old = maps.counted(old.slot.into(), ingress)?;
+            sum.counter = sum.counter.plus(&old.counter);
+            sum.queue_dropped += old.queue_dropped;
+            sum.flushed += old.flushed;
+        }
+        Ok(Some(sum))
+    }
+}

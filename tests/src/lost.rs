@@ -1,0 +1,126 @@
+//! What somebody in the namespace can take away from netchaos.
+
+use netchaos::kernel::{bpf::tcx, netlink::Hook};
+use nix::net::if_::if_nametoindex;
+
+use crate::{
+    command::run,
+    lab::{DEVICE, Lab},
+};
+
+/// Something that is taken away, and what `list` says is missing then.
+#[derive(Clone, Copy)]
+pub struct Breakage {
+    pub what: &'static str,
+    pub says: &'static str,
+    pub act: fn(&Lab),
+}
+
+pub const UPPER: Breakage = Breakage {
+    what: "the upper device is deleted",
+    says: "the device above",
+    act: |lab| drop(lab.client.ip(&format!("link del {}", upper(lab)))),
+};
+
+pub const LOWER: Breakage = Breakage {
+    what: "the lower device is deleted, and the upper one with it",
+    says: "its pair of devices is gone",
+    act: |lab| drop(lab.client.ip(&format!("link del {}", lower(lab)))),
+};
+
+pub const UPPER_DOWN: Breakage = Breakage {
+    what: "the upper device is set down",
+    says: "is down",
+    act: |lab| drop(lab.client.ip(&format!("link set {} down", upper(lab)))),
+};
+
+pub const CLSACT_OF_LOWER: Breakage = Breakage {
+    what: "the lower device's clsact is deleted",
+    says: "no classifier on",
+    act: |lab| {
+        drop(
+            lab.client
+                .tc(&format!("qdisc del dev {} clsact", lower(lab))),
+        )
+    },
+};
+
+pub const PROGRAM: Breakage = Breakage {
+    what: "the program at egress is detached",
+    says: "no classifier at egress",
+    act: |lab| detach(lab, Hook::Egress),
+};
+
+pub const INGRESS_PROGRAM: Breakage = Breakage {
+    what: "the program at ingress is detached",
+    says: "no classifier at ingress",
+    act: |lab| detach(lab, Hook::Ingress),
+};
+
+pub const TREE: Breakage = Breakage {
+    what: "the tree is deleted",
+    says: "has no prio",
+    act: |lab| drop(lab.client.tc(&format!("qdisc del dev {} root", upper(lab)))),
+};
+
+pub const BAND: Breakage = Breakage {
+    what: "the band's qdisc is deleted",
+    says: "no qdisc in",
+    act: |lab| {
+        let line = format!("qdisc del dev {} parent 4e43:2", upper(lab));
+        lab.client.tc(&line);
+    },
+};
+
+/// Takes netchaos' program from a hook of the device: from tcx, or with all of clsact where it is there.
+fn detach(lab: &Lab, hook: Hook) {
+    let qdiscs = lab.client.tc(&format!("qdisc show dev {DEVICE}"));
+    if qdiscs.contains("clsact") {
+        lab.client
+            .tc(&format!("filter del dev {DEVICE} {hook} pref 1"));
+        return;
+    }
+    lab.client.run(|| {
+        let index = if_nametoindex(DEVICE).expect("the device is there");
+        let own = tcx::own(index, hook).expect("root can ask");
+        let own = own.expect("netchaos' program is there");
+        tcx::detach(own.id, index, hook).expect("root can detach it");
+    });
+}
+
+/// The first upper device.
+///
+/// # Panics
+/// When there is none.
+pub fn upper(lab: &Lab) -> String {
+    of_kind(lab, "macvlan")
+}
+
+/// The device below it.
+///
+/// # Panics
+/// When there is none.
+pub fn lower(lab: &Lab) -> String {
+    upper(lab).replacen("nca", "ncb", 1)
+}
+
+/// netchaos' device of this kind (`ip -d link`).
+fn of_kind(lab: &Lab, kind: &str) -> String {
+    let args = [
+        "-n",
+        lab.client.name(),
+        "-d",
+        "-j",
+        "link",
+        "show",
+        "type",
+        kind,
+    ];
+    let links = run("ip", &args).ok().json();
+    let mut links = links.as_array().into_iter().flatten();
+    let name = links.find_map(|link| {
+        let name = link["ifname"].as_str()?;
+        name.starts_with("nc").then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| panic!("no {kind} of netchaos"))
+}
