@@ -62,6 +62,14 @@ pub enum Verdict {
 /// # Panics
 /// When it cannot be loaded.
 pub fn load(verdict: Verdict) -> OwnedFd {
+    load_named(verdict, "foreign")
+}
+
+/// As [`load`], with a name of 15 characters at the most.
+///
+/// # Panics
+/// As [`load`].
+pub fn load_named(verdict: Verdict, name: &str) -> OwnedFd {
     const BPF_PROG_LOAD: libc::c_int = 5;
     let verdict = match verdict {
         Verdict::EndsTheChain => 0_i32,
@@ -77,7 +85,7 @@ pub fn load(verdict: Verdict) -> OwnedFd {
         license: license.as_ptr() as u64,
         ..Load::default()
     };
-    load.name[..7].copy_from_slice(b"foreign");
+    load.name[..name.len()].copy_from_slice(name.as_bytes());
     let fd = bpf(BPF_PROG_LOAD, &load).expect("the program loads");
     // SAFETY: the kernel has just given this descriptor, and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
@@ -108,7 +116,15 @@ pub fn attach_first(program: &OwnedFd, hook: Tcx) -> bool {
     attach_with(program, hook, BPF_F_BEFORE)
 }
 
-fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
+/// As [`attach`], where there may be no room for more.
+///
+/// # Panics
+/// Never, as long as the device is there.
+pub fn try_attach(program: &OwnedFd, hook: Tcx) -> bool {
+    ask_to_attach(program, hook, 0).is_ok()
+}
+
+fn ask_to_attach(program: &OwnedFd, hook: Tcx, flags: u32) -> io::Result<i32> {
     const BPF_PROG_ATTACH: libc::c_int = 8;
     let attach = Attach {
         target: if_nametoindex(DEVICE).expect("the device is there"),
@@ -116,7 +132,11 @@ fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
         kind: hook as u32,
         flags,
     };
-    match bpf(BPF_PROG_ATTACH, &attach) {
+    bpf(BPF_PROG_ATTACH, &attach)
+}
+
+fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
+    match ask_to_attach(program, hook, flags) {
         Ok(_) => true,
         Err(error) => {
             let version = kernel_version();

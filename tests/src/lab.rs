@@ -79,6 +79,20 @@ impl Lab {
         }
     }
 
+    /// One whose client has no IPv6, so that nothing changes when its device goes down and up.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
+    pub fn without_ipv6() -> Self {
+        let mut lab = Self::new();
+        lab.client.set_sysctls(&[
+            ("net/ipv6/conf/all/disable_ipv6", "1"),
+            ("net/ipv6/conf/default/disable_ipv6", "1"),
+        ]);
+        lab.is_the_users();
+        lab
+    }
+
     /// Runs a test that needs what a delay needs, and `more`. In the end netchaos has to take
     /// everything away that the test has left, without a trace.
     ///

@@ -173,9 +173,8 @@ pub fn walk(args: &[&str], mut at: impl FnMut(usize, &Step) -> Then) -> Walk {
     let every = env::var_os("NETCHAOS_EVERY_CALL").is_some();
     let mut child = start(args, every);
     let pid = Pid::from_raw(child.id() as i32);
-    let options = Options::PTRACE_O_EXITKILL
-        | Options::PTRACE_O_TRACECLONE
-        | Options::PTRACE_O_TRACESECCOMP;
+    let options =
+        Options::PTRACE_O_EXITKILL | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACESECCOMP;
     let stopped = waitpid(pid, None).expect("a child can be waited for");
     assert!(
         matches!(stopped, WaitStatus::Stopped(_, Signal::SIGTRAP)),
@@ -275,14 +274,8 @@ fn filter(every: bool) -> Vec<libc::sock_filter> {
         k: value,
     };
     let load = |offset| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0);
-    let equals = |value, yes, no| {
-        instruction(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            value,
-            yes,
-            no,
-        )
-    };
+    let equals =
+        |value, yes, no| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, yes, no);
     let give = |what| instruction(libc::BPF_RET | libc::BPF_K, what, 0, 0);
     // The call that starts it all, and the one before which there is nothing left to be killed.
     let (calls, commands): (&[libc::c_long], &[u32]) = match every {
@@ -365,7 +358,9 @@ impl Step {
 
 fn is_netlink(thread: Pid, descriptor: u64) -> bool {
     let text = target(thread, descriptor);
-    let inode = text.strip_prefix("socket:[").map(|rest| rest.trim_end_matches(']'));
+    let inode = text
+        .strip_prefix("socket:[")
+        .map(|rest| rest.trim_end_matches(']'));
     let Some(inode) = inode else { return false };
     let sockets = fs::read_to_string(format!("/proc/{thread}/net/netlink")).unwrap_or_default();
     sockets
@@ -376,7 +371,10 @@ fn is_netlink(thread: Pid, descriptor: u64) -> bool {
 /// What a descriptor leads to.
 fn target(pid: Pid, descriptor: u64) -> String {
     let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}"));
-    target.map_or_else(|_| String::new(), |path| path.to_string_lossy().into_owned())
+    target.map_or_else(
+        |_| String::new(),
+        |path| path.to_string_lossy().into_owned(),
+    )
 }
 
 fn read<const N: usize>(thread: Pid, address: u64) -> Option<[u8; N]> {

@@ -40,11 +40,7 @@ struct Case {
     call: &'static str,
 }
 
-const fn case(
-    name: &'static str,
-    before: &'static [&'static str],
-    call: &'static str,
-) -> Case {
+const fn case(name: &'static str, before: &'static [&'static str], call: &'static str) -> Case {
     Case {
         name,
         before,
@@ -60,11 +56,27 @@ const C: &str = "add c --partition --direction from --to 10.77.0.5";
 const CASES: &[Case] = &[
     case("the first add", &[], A),
     case("a second add", &[A], B),
-    case("an add of all traffic", &[A], "add all --partition --all-traffic --except 10.77.0.9"),
+    case(
+        "an add of all traffic",
+        &[A],
+        "add all --partition --all-traffic --except 10.77.0.9",
+    ),
     case("a change in place", &[A, B], "change b --loss 0.0001%"),
-    case("a change that moves: direction and targets", &[A, B], "apply -f FOLDER/moved.json"),
-    case("a change that moves: what it counts", &[A, B], "apply -f FOLDER/counts.json"),
-    case("an apply of several", &[A, B, C], "apply -f FOLDER/several.json"),
+    case(
+        "a change that moves: direction and targets",
+        &[A, B],
+        "apply -f FOLDER/moved.json",
+    ),
+    case(
+        "a change that moves: what it counts",
+        &[A, B],
+        "apply -f FOLDER/counts.json",
+    ),
+    case(
+        "an apply of several",
+        &[A, B, C],
+        "apply -f FOLDER/several.json",
+    ),
     case("target add", &[A, B], "target add b 10.77.0.5 10.77.0.6/31"),
     case("target remove", &[A, B], "target remove a 10.77.0.3"),
     case("pause", &[A, B], "pause a b"),
@@ -79,8 +91,16 @@ const CASES: &[Case] = &[
         later: ms(320),
         call: C,
     },
-    case("targets that need larger maps", &[A, B], "target add b @FOLDER/many.txt"),
-    case("ports that need larger maps", &[A, B], "add port --partition --port 7800 --to 10.77.0.5"),
+    case(
+        "targets that need larger maps",
+        &[A, B],
+        "target add b @FOLDER/many.txt",
+    ),
+    case(
+        "ports that need larger maps",
+        &[A, B],
+        "add port --partition --port 7800 --to 10.77.0.5",
+    ),
     case("the first of the other hook", &[A, B], C),
 ];
 
@@ -95,8 +115,19 @@ fn manifests() -> [(&'static str, Vec<Value>); 3] {
     let cut = || json!({ "partition": true });
     let lost = |rate: &str| json!({ "loss": { "percent": rate } });
     [
-        ("moved.json", vec![manifest("a", "from", cut(), &["10.77.0.2", "10.77.0.6"])]),
-        ("counts.json", vec![manifest("a", "both", lost("100%"), &["10.77.0.2", "10.77.0.6"])]),
+        (
+            "moved.json",
+            vec![manifest("a", "from", cut(), &["10.77.0.2", "10.77.0.6"])],
+        ),
+        (
+            "counts.json",
+            vec![manifest(
+                "a",
+                "both",
+                lost("100%"),
+                &["10.77.0.2", "10.77.0.6"],
+            )],
+        ),
         (
             "several.json",
             vec![

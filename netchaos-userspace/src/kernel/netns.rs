@@ -5,6 +5,7 @@ use std::{
     io,
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -67,6 +68,28 @@ fn holders(pids: &[u32]) -> String {
     let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
     format!(", held by process {}", pids.join(", "))
 }
+
+/// How long a lock is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// With one and the same holder, who may hold it on purpose.
+    pub with_one: Duration,
+    /// In all, as long as holders come and go.
+    pub in_all: Duration,
+}
+
+impl Patience {
+    /// The same whoever holds it.
+    pub const fn of(bound: Duration) -> Self {
+        Self {
+            with_one: bound,
+            in_all: bound,
+        }
+    }
+}
+
+/// How often it is looked at who holds a lock that is waited for.
+const LOOK_AT_HOLDERS: Duration = Duration::from_secs(1);
 
 /// An open network namespace. It is held by its descriptor, so a process that dies and a pid that
 /// is used again cannot turn it into another one.
@@ -154,14 +177,15 @@ impl Namespace {
         )
     }
 
-    /// Keeps other netchaos calls out of the namespace until the lock is dropped.
+    /// Keeps other netchaos calls out of the namespace until the lock is dropped. Who comes first
+    /// gets it first.
     ///
     /// Everybody who can open the namespace can take this lock (flock(2)), a process inside it
-    /// too, so it is waited for no longer than `patience`.
+    /// too, so it is waited for no longer than `patience` says.
     ///
     /// # Errors
     /// [`Error::Locked`] with the holders' pids, as far as `/proc/locks` shows them.
-    pub fn lock(&self, patience: Duration) -> Result<Lock, Error> {
+    pub fn lock(&self, patience: Patience) -> Result<Lock, Error> {
         let failed = |source| Error::Lock {
             path: self.path.clone(),
             source,
@@ -171,23 +195,31 @@ impl Namespace {
             "/proc/thread-self/fd/{}",
             std::os::fd::AsRawFd::as_raw_fd(&self.file)
         );
-        let mut file = File::open(own).map_err(failed)?;
+        let file = File::open(own).map_err(failed)?;
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Lock { _lock: lock }),
+            Err((file, Errno::EWOULDBLOCK)) => file,
+            Err((_, errno)) => return Err(failed(errno.into())),
+        };
+        let granted = wait_in_line(file).map_err(failed)?;
         let start = Instant::now();
+        let (mut holders, mut since) = (self.lock_holders(), start);
         loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Lock { _lock: lock }),
-                Err((back, Errno::EWOULDBLOCK)) if start.elapsed() < patience => {
-                    file = back;
-                    thread::sleep(Duration::from_millis(10));
-                }
-                Err((_, Errno::EWOULDBLOCK)) => {
-                    return Err(Error::Locked {
-                        path: self.path.clone(),
-                        waited: patience,
-                        pids: self.lock_holders(),
-                    });
-                }
-                Err((_, errno)) => return Err(failed(errno.into())),
+            match granted.recv_timeout(patience.with_one.min(LOOK_AT_HOLDERS)) {
+                Ok(Ok(lock)) => return Ok(Lock { _lock: lock }),
+                Ok(Err(errno)) => return Err(failed(errno.into())),
+                Err(_) => {}
+            }
+            let now = self.lock_holders();
+            if now != holders {
+                (holders, since) = (now, Instant::now());
+            }
+            if since.elapsed() >= patience.with_one || start.elapsed() >= patience.in_all {
+                return Err(Error::Locked {
+                    path: self.path.clone(),
+                    waited: Duration::from_secs(start.elapsed().as_secs()),
+                    pids: holders,
+                });
             }
         }
     }
@@ -239,6 +271,25 @@ fn on_thread<T: Send>(
     })
 }
 
+/// Waits for a lock on a thread of its own, since flock(2) knows no bound. The kernel keeps the
+/// line: whoever has waited longest comes next (fs/locks.c), and nobody has to ask again and again.
+fn wait_in_line(file: File) -> io::Result<mpsc::Receiver<Result<Flock<File>, Errno>>> {
+    let (sender, granted) = mpsc::channel();
+    let wait = move || {
+        let mut file = file;
+        let result = loop {
+            match Flock::lock(file, FlockArg::LockExclusive) {
+                Err((back, Errno::EINTR)) => file = back,
+                other => break other.map_err(|(_, errno)| errno),
+            }
+        };
+        // Where nobody waits any more it is let go of.
+        let _ = sender.send(result);
+    };
+    thread::Builder::new().name("lock".into()).spawn(wait)?;
+    Ok(granted)
+}
+
 /// See [`Namespace::lock`].
 #[derive(Debug)]
 pub struct Lock {
@@ -259,12 +310,41 @@ mod tests {
     fn two_callers_exclude_each_other_and_the_holder_is_named() {
         let first = Namespace::current().unwrap();
         let second = Namespace::current().unwrap();
-        let lock = first.lock(Duration::ZERO).unwrap();
-        match second.lock(Duration::from_millis(30)).unwrap_err() {
+        let lock = first.lock(Patience::of(Duration::ZERO)).unwrap();
+        match second
+            .lock(Patience::of(Duration::from_millis(30)))
+            .unwrap_err()
+        {
             Error::Locked { pids, .. } => assert!(pids.contains(&std::process::id())),
             other => panic!("{other}"),
         }
         drop(lock);
-        second.lock(Duration::ZERO).unwrap();
+        // Whoever has given up waiting has left a place in the line, and lets go at once.
+        second.lock(Patience::of(Duration::from_secs(5))).unwrap();
+    }
+
+    #[test]
+    fn a_line_of_callers_is_waited_for_longer_than_one_of_them() {
+        let namespace = Namespace::current().unwrap();
+        let patience = Patience {
+            with_one: Duration::from_millis(900),
+            in_all: Duration::from_secs(60),
+        };
+        // Each holds it for less than that, all together for longer.
+        let mut others: Vec<_> = (0..4)
+            .map(|_| {
+                let mut flock = std::process::Command::new("flock");
+                flock.arg(format!("/proc/{}/ns/net", std::process::id()));
+                flock.args(["sleep", "0.5"]).spawn().unwrap()
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        let begin = Instant::now();
+        namespace.lock(patience).unwrap();
+        let waited = begin.elapsed();
+        assert!(waited > patience.with_one, "{waited:?}");
+        for other in &mut others {
+            assert!(other.wait().unwrap().success());
+        }
     }
 }

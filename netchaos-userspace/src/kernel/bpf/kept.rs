@@ -8,6 +8,7 @@
 use std::{
     borrow::Cow,
     cell::RefCell,
+    io,
     os::fd::{AsFd as _, OwnedFd},
 };
 
@@ -161,5 +162,6 @@ pub(super) fn info(id: u32) -> Result<ProgramInfo, Error> {
             Err(error) => return Err(error),
         }
     }
-    Err(Error::unexpected(what(), "there is no such program"))
+    let gone = io::Error::new(io::ErrorKind::NotFound, "there is no such program");
+    Err(Error::new(what(), gone))
 }

@@ -96,26 +96,29 @@ impl Error {
 
     /// Whether the caller's rights were not enough.
     pub fn is_about_rights(&self) -> bool {
-        self.kind() == Some(io::ErrorKind::PermissionDenied)
+        self.refusal()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// Whether what it was about is not there.
+    /// Whether what it was about has gone: a program, or the device that it is on.
     fn is_about_absence(&self) -> bool {
-        self.kind() == Some(io::ErrorKind::NotFound)
+        self.refusal().is_some_and(|error| {
+            error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
+        })
     }
 
-    /// What the kernel's refusal was.
-    fn kind(&self) -> Option<io::ErrorKind> {
+    /// The kernel's words.
+    fn refusal(&self) -> Option<&io::Error> {
         if let Source::Rejected { io, .. } = self.source.as_ref() {
-            return Some(io.kind());
+            return Some(io);
         }
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                return Some(error.kind());
+                return Some(error);
             }
             if let Some(SyscallError { io_error, .. }) = error.downcast_ref::<SyscallError>() {
-                return Some(io_error.kind());
+                return Some(io_error);
             }
             next = error.source();
         }
