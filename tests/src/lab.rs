@@ -134,6 +134,20 @@ impl Lab {
         Snapshot::of(&self.client).assert_same_as(&self.before);
     }
 
+    /// As [`Self::assert_nothing_left`], where a device has come up and the kernel may take a second to
+    /// say so.
+    ///
+    /// # Panics
+    /// As [`Self::assert_nothing_left`].
+    #[track_caller]
+    pub fn assert_nothing_left_soon(&self) {
+        let begin = Instant::now();
+        while Snapshot::of(&self.client) != self.before && begin.elapsed() < ms(4000) {
+            std::thread::sleep(ms(20));
+        }
+        self.assert_nothing_left();
+    }
+
     /// Devices that were not there before the test: netchaos' own.
     ///
     /// # Panics

@@ -39,7 +39,7 @@ impl Rival {
     /// When he cannot do with his own things as he likes.
     pub fn act(&mut self, lab: &Lab, random: &mut Random) -> (String, Harm) {
         self.acts += 1;
-        match random.below(9) {
+        match random.below(8) {
             0 if self.filters.len() < 4 => self.add_filter(lab, random),
             1 => {
                 let limit = 100 + random.below(400);
@@ -57,11 +57,6 @@ impl Rival {
             }
             5 => (ours(lab, random, "link set down"), Harm::Lost),
             6 => {
-                let lines = ["down", "up"].map(|state| format!("link set {DEVICE} {state}"));
-                lab.client.ip_batch("", &lines);
-                ("the device goes down and up".into(), Harm::None)
-            }
-            7 => {
                 let other = "renamed";
                 // Only a device that is down has been renamed before Linux 6.2.
                 let lines = [
@@ -73,7 +68,10 @@ impl Rival {
                     format!("link set {DEVICE} up"),
                 ];
                 lab.client.ip_batch("", &lines);
-                ("the device is renamed and named back".into(), Harm::None)
+                (
+                    "the device goes down, gets another name, and all is back".into(),
+                    Harm::None,
+                )
             }
             _ => (ours(lab, random, "link set up"), Harm::None),
         }

@@ -84,7 +84,7 @@ impl Sequence<'_> {
     }
 
     fn name(&mut self) -> String {
-        self.random.pick(&["a", "b", "c", "d", "e"]).to_owned()
+        self.random.pick(&["a", "b", "c", "d"]).to_owned()
     }
 
     fn cut(&mut self) -> Cut {
@@ -184,7 +184,9 @@ impl Sequence<'_> {
     fn disturbed(&mut self, call: &Call) {
         let words = self.words(call);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let at = self.random.below(STEPS);
+        // Most calls have few steps.
+        let most = self.random.pick(&[12, 30, STEPS]);
+        let at = self.random.below(most);
         let is_killed = !self.random.once_in(4);
         let (mut rival, mut random) = (mem::take(&mut self.rival), Random(self.random.next()));
         let mut acted = None;
@@ -315,7 +317,7 @@ impl Sequence<'_> {
         self.log.push("in the end".into());
         let mut rival = mem::take(&mut self.rival);
         rival.leave(self.lab);
-        self.lab.assert_nothing_left();
+        self.lab.assert_nothing_left_soon();
     }
 }
 

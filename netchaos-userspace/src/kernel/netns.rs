@@ -88,8 +88,9 @@ impl Patience {
     }
 }
 
-/// How often it is looked at who holds a lock that is waited for.
-const LOOK_AT_HOLDERS: Duration = Duration::from_secs(1);
+/// How often it is looked at who holds a lock, while one of them is waited for. Not more often: all
+/// locks of the machine stand still while one reads about them, the longer the longer the line is.
+const LOOKS: u32 = 3;
 
 /// An open network namespace. It is held by its descriptor, so a process that dies and a pid that
 /// is used again cannot turn it into another one.
@@ -203,22 +204,23 @@ impl Namespace {
         };
         let granted = wait_in_line(file).map_err(failed)?;
         let start = Instant::now();
-        let (mut holders, mut since) = (self.lock_holders(), start);
+        let (mut holders, mut since) = (None, start);
         loop {
-            match granted.recv_timeout(patience.with_one.min(LOOK_AT_HOLDERS)) {
+            match granted.recv_timeout(patience.with_one / LOOKS) {
                 Ok(Ok(lock)) => return Ok(Lock { _lock: lock }),
                 Ok(Err(errno)) => return Err(failed(errno.into())),
                 Err(_) => {}
             }
             let now = self.lock_holders();
-            if now != holders {
-                (holders, since) = (now, Instant::now());
+            if holders.as_ref().is_some_and(|before| *before != now) {
+                since = Instant::now();
             }
+            holders = Some(now);
             if since.elapsed() >= patience.with_one || start.elapsed() >= patience.in_all {
                 return Err(Error::Locked {
                     path: self.path.clone(),
                     waited: Duration::from_secs(start.elapsed().as_secs()),
-                    pids: holders,
+                    pids: holders.unwrap_or_default(),
                 });
             }
         }
