@@ -70,17 +70,53 @@ pub fn load(verdict: Verdict) -> OwnedFd {
 /// # Panics
 /// As [`load`].
 pub fn load_named(verdict: Verdict, name: &str) -> OwnedFd {
-    const BPF_PROG_LOAD: libc::c_int = 5;
     let verdict = match verdict {
         Verdict::EndsTheChain => 0_i32,
         Verdict::GoesOn => -1,
     };
-    // `r0 = verdict; exit`
-    let code: [u64; 2] = [0xb7 | u64::from(verdict as u32) << 32, 0x95];
+    load_code(name, &[return_value(verdict), EXIT])
+}
+
+/// Loads a classifier that lets go on what has this mark and priority, and no `tc_index`, and drops all else.
+///
+/// # Panics
+/// When it cannot be loaded.
+pub fn load_strict(mark: u32, priority: u32) -> OwnedFd {
+    /// Offsets in `struct __sk_buff` (linux/bpf.h).
+    const MARK: u64 = 8;
+    const PRIORITY: u64 = 32;
+    const TC_INDEX: u64 = 44;
+    const TC_ACT_SHOT: i32 = 2;
+    // `r2 = *(u32 *)(r1 + field); if r2 != value goto the drop`
+    let load = |field: u64| 0x61 | 0x12 << 8 | field << 16;
+    let unless = |value: u32, skip: u64| 0x55 | 2 << 8 | skip << 16 | u64::from(value) << 32;
+    let code = [
+        load(MARK),
+        unless(mark, 6),
+        load(PRIORITY),
+        unless(priority, 4),
+        load(TC_INDEX),
+        unless(0, 2),
+        return_value(-1),
+        EXIT,
+        return_value(TC_ACT_SHOT),
+        EXIT,
+    ];
+    load_code("foreign", &code)
+}
+
+const EXIT: u64 = 0x95;
+
+const fn return_value(value: i32) -> u64 {
+    0xb7 | (value as u32 as u64) << 32
+}
+
+fn load_code(name: &str, code: &[u64]) -> OwnedFd {
+    const BPF_PROG_LOAD: libc::c_int = 5;
     let license = c"GPL";
     let mut load = Load {
         program_type: 3,
-        instructions: 2,
+        instructions: code.len() as u32,
         code: code.as_ptr() as u64,
         license: license.as_ptr() as u64,
         ..Load::default()
@@ -88,6 +124,30 @@ pub fn load_named(verdict: Verdict, name: &str) -> OwnedFd {
     load.name[..name.len()].copy_from_slice(name.as_bytes());
     let fd = bpf(BPF_PROG_LOAD, &load).expect("the program loads");
     // SAFETY: the kernel has just given this descriptor, and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// How often a program has run since [`count_runs`] was called.
+///
+/// # Panics
+/// When the kernel does not tell.
+pub fn runs(program: &OwnedFd) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd()));
+    let text = text.expect("the descriptor is open");
+    let line = text.lines().find_map(|line| line.strip_prefix("run_cnt:"));
+    line.and_then(|line| line.trim().parse().ok())
+        .expect("the kernel counts runs")
+}
+
+/// Makes the kernel count the runs of programs, until what this gives back is dropped.
+///
+/// # Panics
+/// When it refuses.
+pub fn count_runs() -> OwnedFd {
+    const BPF_ENABLE_STATS: libc::c_int = 32;
+    let run_time = 0_u32;
+    let fd = bpf(BPF_ENABLE_STATS, &run_time).expect("root can have them counted");
+    // SAFETY: as above.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 

@@ -11,6 +11,7 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -251,10 +252,18 @@ impl Lab {
     /// When one is not so.
     #[track_caller]
     pub fn assert_cut(&self, what: &str, expected: &[(&str, bool)]) {
-        for (to, is_cut) in expected {
-            let to = peer(to);
-            let answers = self.client.run(|| answers(to));
-            assert_eq!(!answers, *is_cut, "{what}: is {to} cut off?");
+        // All at once: what is cut off is waited for.
+        let found: Vec<bool> = thread::scope(|scope| {
+            let ask = |to: &str| {
+                let to = peer(to);
+                scope.spawn(move || self.client.run(|| !answers(to)))
+            };
+            let asked: Vec<_> = expected.iter().map(|(to, _)| ask(to)).collect();
+            let joined = asked.into_iter().map(|asked| asked.join());
+            joined.map(|found| found.expect("no panic")).collect()
+        });
+        for ((to, is_cut), found) in expected.iter().zip(found) {
+            assert_eq!(found, *is_cut, "{what}: is {to} cut off?");
         }
     }
 

@@ -72,20 +72,17 @@ pub const BAND: Breakage = Breakage {
     },
 };
 
-/// Takes netchaos' program from a hook of the device: from tcx, or with all of clsact where it is there.
+/// Takes netchaos' program from a hook of the device: from tcx, or else its filter.
 fn detach(lab: &Lab, hook: Hook) {
-    let qdiscs = lab.client.tc(&format!("qdisc show dev {DEVICE}"));
-    if qdiscs.contains("clsact") {
-        lab.client
-            .tc(&format!("filter del dev {DEVICE} {hook} pref 1"));
-        return;
-    }
-    lab.client.run(|| {
+    let was_at_tcx = lab.client.run(|| {
         let index = if_nametoindex(DEVICE).expect("the device is there");
         let own = tcx::own(index, hook).expect("root can ask");
-        let own = own.expect("netchaos' program is there");
-        tcx::detach(own.id, index, hook).expect("root can detach it");
+        own.map(|own| tcx::detach(own.id, index, hook).expect("root can detach it"))
     });
+    if was_at_tcx.is_none() {
+        lab.client
+            .tc(&format!("filter del dev {DEVICE} {hook} pref 1"));
+    }
 }
 
 /// The first upper device.

@@ -167,6 +167,17 @@ impl Netns {
         .json()
     }
 
+    /// Hardware address of a device.
+    ///
+    /// # Panics
+    /// When there is no such device.
+    pub fn mac(&self, device: &str) -> String {
+        let links = run("ip", &["-n", &self.name, "-j", "link", "show", device]);
+        let links = links.ok().json();
+        let address = links[0]["address"].as_str();
+        address.expect("a device has one").to_owned()
+    }
+
     /// Names of the devices, without `lo`.
     ///
     /// # Panics

@@ -3,55 +3,10 @@
 use std::thread;
 
 use netchaos_tests::{
-    lab::{DEVICE, Lab, ms, peer},
-    probe::{Device, Flow, Flowed, Options, Udp, device, udp},
+    hops::Hops,
+    lab::{Lab, ms, peer},
+    probe::{Flow, Flowed, Options},
 };
-
-/// What every hop from the client's device to the peer's socket has counted.
-#[derive(Debug)]
-struct Hops {
-    client: Device,
-    peer: Device,
-    socket: Udp,
-}
-
-impl Hops {
-    fn of(lab: &Lab) -> Self {
-        Self {
-            client: device(&lab.client, DEVICE),
-            peer: device(&lab.peer, DEVICE),
-            socket: udp(&lab.peer),
-        }
-    }
-
-    /// Hop by hop, so that a loss is found where it happened: netchaos has to hand everything to
-    /// the device, and the rig must not lose it after that.
-    fn assert_all_passed(&self, lab: &Lab, flows: &[Flowed]) {
-        let now = Self::of(lab);
-        let sent: usize = flows.iter().map(Flowed::sent).sum();
-        let sent = sent as u64;
-        let handed_on =
-            now.client.sent + now.client.send_drops - self.client.sent - self.client.send_drops;
-        assert!(
-            handed_on >= sent,
-            "lost before the device: {sent} sent, {handed_on} there: {now:?}"
-        );
-        let rig = "lost by the rig, behind the device";
-        assert_eq!(
-            now.client.send_drops, self.client.send_drops,
-            "{rig}: {now:?}"
-        );
-        assert_eq!(
-            now.peer.receive_drops, self.peer.receive_drops,
-            "{rig}: {now:?}"
-        );
-        let errors = now.socket.receive_buffer_errors - self.socket.receive_buffer_errors;
-        assert_eq!(errors, 0, "{rig}: {now:?}");
-        for flow in flows {
-            flow.assert_whole("all");
-        }
-    }
-}
 
 #[test]
 fn a_burst_of_10000_packets_that_are_due_at_once_arrives_whole() {
