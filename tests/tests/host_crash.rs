@@ -1,8 +1,9 @@
 //! netchaos killed before each of its steps: whatever call it is, packets meet what was or what was
 //! asked for, the next call finishes it or takes it back, and in the end nothing is left.
 //!
-//! See [`stepped`] for what a step is. In a long row of steps of one kind some are chosen;
-//! `NETCHAOS_EVERY_STEP=1` kills before all of them.
+//! See [`netchaos_tests::stepped`] for what a step is. In a long row of steps of one kind some are
+//! chosen; `NETCHAOS_EVERY_STEP=1` kills before all of them (of a map with thousands of entries
+//! before some), `NETCHAOS_EVERY_CALL=1` with it before each and every system call.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -246,7 +247,7 @@ impl<'a> Trial<'a> {
         let mut random = Random(0);
         let chosen = if env::var_os("NETCHAOS_EVERY_STEP").is_none() {
             worth_a_kill(&whole.steps, |count| random.below(count))
-        } else if whole.steps.len() > LONG_ROW * 4 {
+        } else if whole.steps.len() > LONG_ROW * 4 && env::var_os("NETCHAOS_EVERY_CALL").is_none() {
             (0..whole.steps.len()).step_by(LONG_ROW / 8).collect()
         } else {
             (0..whole.steps.len()).collect()

@@ -219,7 +219,7 @@ impl Namespace {
             if since.elapsed() >= patience.with_one || start.elapsed() >= patience.in_all {
                 return Err(Error::Locked {
                     path: self.path.clone(),
-                    waited: Duration::from_secs(start.elapsed().as_secs()),
+                    waited: Duration::from_millis(start.elapsed().as_millis() as u64),
                     pids: holders.unwrap_or_default(),
                 });
             }
