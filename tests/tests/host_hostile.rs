@@ -311,10 +311,12 @@ fn a_filter_at_the_place_of_ours_goes_and_his_clsact_stays() {
             let program = loaded.programs.egress().expect("it was loaded");
             bpf::attach(program, DEVICE, Hook::Egress, bpf::HANDLE).expect("root can attach it");
         });
-        lab.netchaos(ADD).ok();
-        lab.assert_cut("beside it", &[("10.77.0.3", true), ("10.77.0.2", false)]);
+        // Its maps are none of ours.
+        lab.netchaos(ADD).fails_with(1).says(&["heal"]);
         heal(lab);
         lab.assert_nothing_left();
+        lab.netchaos(ADD).ok();
+        lab.assert_cut("healed", &[("10.77.0.3", true), ("10.77.0.2", false)]);
     });
 }
 

@@ -415,5 +415,9 @@ fn random_sequences_of_calls_kills_and_rivals_leave_nothing_and_wrong_no_packet(
     let total = total.into_inner().expect("no panic");
     println!("{total:?} in {:?}, seed {seed}", begin.elapsed());
     assert_eq!(total.sequences, count);
-    assert!(total.kills > 0 && total.acts > 0, "{total:?}");
+    // One that is repeated may have neither.
+    assert!(
+        count < SEQUENCES || total.kills > 0 && total.acts > 0,
+        "{total:?}"
+    );
 }

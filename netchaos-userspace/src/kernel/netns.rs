@@ -5,7 +5,6 @@ use std::{
     io,
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
-    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -89,8 +88,12 @@ impl Patience {
 }
 
 /// How often it is looked at who holds a lock, while one of them is waited for. Not more often: all
-/// locks of the machine stand still while one reads about them, the longer the longer the line is.
+/// locks of the machine stand still while one reads about them (fs/locks.c, `locks_start`), the
+/// longer the more wait in flock(2). So nobody does: it is asked for again and again.
 const LOOKS: u32 = 3;
+/// Between two times that a lock is asked for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// An open network namespace. It is held by its descriptor, so a process that dies and a pid that
 /// is used again cannot turn it into another one.
@@ -178,8 +181,7 @@ impl Namespace {
         )
     }
 
-    /// Keeps other netchaos calls out of the namespace until the lock is dropped. Who comes first
-    /// gets it first.
+    /// Keeps other netchaos calls out of the namespace until the lock is dropped.
     ///
     /// Everybody who can open the namespace can take this lock (flock(2)), a process inside it
     /// too, so it is waited for no longer than `patience` says.
@@ -196,33 +198,36 @@ impl Namespace {
             "/proc/thread-self/fd/{}",
             std::os::fd::AsRawFd::as_raw_fd(&self.file)
         );
-        let file = File::open(own).map_err(failed)?;
-        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Lock { _lock: lock }),
-            Err((file, Errno::EWOULDBLOCK)) => file,
-            Err((_, errno)) => return Err(failed(errno.into())),
-        };
-        let granted = wait_in_line(file).map_err(failed)?;
+        let mut file = File::open(own).map_err(failed)?;
         let start = Instant::now();
-        let (mut holders, mut since) = (None, start);
+        let (mut holders, mut since, mut looked) = (None, start, start);
         loop {
-            match granted.recv_timeout(patience.with_one / LOOKS) {
-                Ok(Ok(lock)) => return Ok(Lock { _lock: lock }),
-                Ok(Err(errno)) => return Err(failed(errno.into())),
-                Err(_) => {}
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Lock { _lock: lock }),
+                Err((back, Errno::EWOULDBLOCK)) => file = back,
+                Err((_, errno)) => return Err(failed(errno.into())),
             }
-            let now = self.lock_holders();
-            if holders.as_ref().is_some_and(|before| *before != now) {
-                since = Instant::now();
+            if looked.elapsed() >= patience.with_one / LOOKS {
+                looked = Instant::now();
+                let now = self.lock_holders();
+                if holders.as_ref().is_some_and(|before| *before != now) {
+                    since = looked;
+                }
+                holders = Some(now);
+                if since.elapsed() >= patience.with_one || start.elapsed() >= patience.in_all {
+                    return Err(Error::Locked {
+                        path: self.path.clone(),
+                        waited: Duration::from_millis(start.elapsed().as_millis() as u64),
+                        pids: holders.unwrap_or_default(),
+                    });
+                }
             }
-            holders = Some(now);
-            if since.elapsed() >= patience.with_one || start.elapsed() >= patience.in_all {
-                return Err(Error::Locked {
-                    path: self.path.clone(),
-                    waited: Duration::from_millis(start.elapsed().as_millis() as u64),
-                    pids: holders.unwrap_or_default(),
-                });
-            }
+            // A thousand who wait must not keep each other from the processor.
+            let pause = start.elapsed() / 20;
+            thread::sleep(pause.clamp(
+                SHORTEST_PAUSE,
+                LONGEST_PAUSE.min(patience.with_one / LOOKS + SHORTEST_PAUSE),
+            ));
         }
     }
 
@@ -273,25 +278,6 @@ fn on_thread<T: Send>(
     })
 }
 
-/// Waits for a lock on a thread of its own, since flock(2) knows no bound. The kernel keeps the
-/// line: whoever has waited longest comes next (fs/locks.c), and nobody has to ask again and again.
-fn wait_in_line(file: File) -> io::Result<mpsc::Receiver<Result<Flock<File>, Errno>>> {
-    let (sender, granted) = mpsc::channel();
-    let wait = move || {
-        let mut file = file;
-        let result = loop {
-            match Flock::lock(file, FlockArg::LockExclusive) {
-                Err((back, Errno::EINTR)) => file = back,
-                other => break other.map_err(|(_, errno)| errno),
-            }
-        };
-        // Where nobody waits any more it is let go of.
-        let _ = sender.send(result);
-    };
-    thread::Builder::new().name("lock".into()).spawn(wait)?;
-    Ok(granted)
-}
-
 /// See [`Namespace::lock`].
 #[derive(Debug)]
 pub struct Lock {
@@ -321,7 +307,6 @@ mod tests {
             other => panic!("{other}"),
         }
         drop(lock);
-        // Whoever has given up waiting has left a place in the line, and lets go at once.
         second.lock(Patience::of(Duration::from_secs(5))).unwrap();
     }
 
