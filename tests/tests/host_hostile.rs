@@ -257,7 +257,7 @@ fn programs_with_names_of_ours_do_not_keep_heal_from_ending() {
             [3, 3]
         );
 
-        // Again and again, as fast as he can.
+        // Again and again, while it is at work.
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -265,6 +265,7 @@ fn programs_with_names_of_ours_do_not_keep_heal_from_ending() {
                     while !is_over.load(Ordering::Relaxed) {
                         let program = foreign::load_named(Verdict::GoesOn, "netchaos_egress");
                         foreign::try_attach(&program, Tcx::Egress);
+                        thread::sleep(Duration::from_millis(1));
                     }
                 });
             });

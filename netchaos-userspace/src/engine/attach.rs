@@ -258,12 +258,9 @@ pub(super) async fn free(
     let mut deleted = Vec::new();
     for hook in Hook::BOTH {
         // Several, where runs without the right to tell whose they are were killed; somebody may
-        // put new ones there all the time, but not for ever.
-        for _ in 0..2 * tcx::MOST_PROGRAMS {
-            let Some(own) = tcx::own(device.index, hook)? else {
-                break;
-            };
-            tcx::detach(own.id, device.index, hook)?;
+        // put new ones there all the time, but they are not waited for.
+        for id in tcx::all_own(device.index, hook)? {
+            tcx::detach(id, device.index, hook)?;
             deleted.push(format!("{} at tcx of {}", bpf::name_at(hook), device.name));
         }
     }

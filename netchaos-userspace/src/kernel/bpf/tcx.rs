@@ -26,8 +26,6 @@ const BPF_TCX_EGRESS: u32 = 47;
 const BPF_F_REPLACE: u32 = 1 << 2;
 /// In front of the given program, of all where none is given.
 const BPF_F_BEFORE: u32 = 1 << 3;
-/// Most that there can be at a hook: BPF_MPROG_MAX (kernel/bpf/mprog.c).
-pub const MOST_PROGRAMS: usize = 64;
 
 /// The part of `union bpf_attr` that BPF_PROG_ATTACH and BPF_PROG_DETACH read (linux/bpf.h).
 #[repr(C)]
@@ -67,7 +65,8 @@ const fn attach_type(hook: Hook) -> u32 {
 /// # Errors
 /// The kernel's refusal: asking takes CAP_NET_ADMIN.
 pub fn programs(ifindex: u32, hook: Hook) -> Result<Option<Vec<u32>>, Error> {
-    const ROOM: usize = MOST_PROGRAMS;
+    /// BPF_MPROG_MAX (kernel/bpf/mprog.c), which is the most that there can be.
+    const ROOM: usize = 64;
     let mut ids = [0_u32; ROOM];
     let mut query = Query {
         target_ifindex: ifindex,
@@ -115,6 +114,23 @@ pub fn own(ifindex: u32, hook: Hook) -> Result<Option<Own>, Error> {
         }
     }
     Ok(None)
+}
+
+/// Ids of all the programs there that have the name of ours.
+///
+/// # Errors
+/// As [`own`].
+pub fn all_own(ifindex: u32, hook: Hook) -> Result<Vec<u32>, Error> {
+    let mut all = Vec::new();
+    for id in programs(ifindex, hook)?.unwrap_or_default() {
+        match is_named(id, name_at(hook)) {
+            Ok(true) => all.push(id),
+            Ok(false) => {}
+            Err(error) if error.is_about_absence() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 /// Attaches the program with the given id in front of all others at a device's tcx.
