@@ -62,11 +62,19 @@ pub enum Verdict {
 /// # Panics
 /// When it cannot be loaded.
 pub fn load(verdict: Verdict) -> OwnedFd {
+    load_named(verdict, "foreign")
+}
+
+/// As [`load`], with a name of 15 characters at the most.
+///
+/// # Panics
+/// As [`load`].
+pub fn load_named(verdict: Verdict, name: &str) -> OwnedFd {
     let verdict = match verdict {
         Verdict::EndsTheChain => 0_i32,
         Verdict::GoesOn => -1,
     };
-    load_code(&[return_value(verdict), EXIT])
+    load_code(name, &[return_value(verdict), EXIT])
 }
 
 /// Loads a classifier that lets go on what has this mark and priority, and no `tc_index`, and drops all else.
@@ -82,7 +90,7 @@ pub fn load_strict(mark: u32, priority: u32) -> OwnedFd {
     // `r2 = *(u32 *)(r1 + field); if r2 != value goto the drop`
     let load = |field: u64| 0x61 | 0x12 << 8 | field << 16;
     let unless = |value: u32, skip: u64| 0x55 | 2 << 8 | skip << 16 | u64::from(value) << 32;
-    load_code(&[
+    let code = [
         load(MARK),
         unless(mark, 6),
         load(PRIORITY),
@@ -93,7 +101,8 @@ pub fn load_strict(mark: u32, priority: u32) -> OwnedFd {
         EXIT,
         return_value(TC_ACT_SHOT),
         EXIT,
-    ])
+    ];
+    load_code("foreign", &code)
 }
 
 const EXIT: u64 = 0x95;
@@ -102,7 +111,7 @@ const fn return_value(value: i32) -> u64 {
     0xb7 | (value as u32 as u64) << 32
 }
 
-fn load_code(code: &[u64]) -> OwnedFd {
+fn load_code(name: &str, code: &[u64]) -> OwnedFd {
     const BPF_PROG_LOAD: libc::c_int = 5;
     let license = c"GPL";
     let mut load = Load {
@@ -112,7 +121,7 @@ fn load_code(code: &[u64]) -> OwnedFd {
         license: license.as_ptr() as u64,
         ..Load::default()
     };
-    load.name[..7].copy_from_slice(b"foreign");
+    load.name[..name.len()].copy_from_slice(name.as_bytes());
     let fd = bpf(BPF_PROG_LOAD, &load).expect("the program loads");
     // SAFETY: the kernel has just given this descriptor, and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
@@ -167,7 +176,15 @@ pub fn attach_first(program: &OwnedFd, hook: Tcx) -> bool {
     attach_with(program, hook, BPF_F_BEFORE)
 }
 
-fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
+/// As [`attach`], where there may be no room for more.
+///
+/// # Panics
+/// Never, as long as the device is there.
+pub fn try_attach(program: &OwnedFd, hook: Tcx) -> bool {
+    ask_to_attach(program, hook, 0).is_ok()
+}
+
+fn ask_to_attach(program: &OwnedFd, hook: Tcx, flags: u32) -> io::Result<i32> {
     const BPF_PROG_ATTACH: libc::c_int = 8;
     let attach = Attach {
         target: if_nametoindex(DEVICE).expect("the device is there"),
@@ -175,7 +192,11 @@ fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
         kind: hook as u32,
         flags,
     };
-    match bpf(BPF_PROG_ATTACH, &attach) {
+    bpf(BPF_PROG_ATTACH, &attach)
+}
+
+fn attach_with(program: &OwnedFd, hook: Tcx, flags: u32) -> bool {
+    match ask_to_attach(program, hook, flags) {
         Ok(_) => true,
         Err(error) => {
             let version = kernel_version();

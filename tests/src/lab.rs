@@ -80,6 +80,20 @@ impl Lab {
         }
     }
 
+    /// One whose client has no IPv6, so that nothing changes when its device goes down and up.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
+    pub fn without_ipv6() -> Self {
+        let mut lab = Self::new();
+        lab.client.set_sysctls(&[
+            ("net/ipv6/conf/all/disable_ipv6", "1"),
+            ("net/ipv6/conf/default/disable_ipv6", "1"),
+        ]);
+        lab.is_the_users();
+        lab
+    }
+
     /// Runs a test that needs what a delay needs, and `more`. In the end netchaos has to take
     /// everything away that the test has left, without a trace.
     ///
@@ -119,6 +133,20 @@ impl Lab {
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         Snapshot::of(&self.client).assert_same_as(&self.before);
+    }
+
+    /// As [`Self::assert_nothing_left`], where a device has come up and the kernel may take a second to
+    /// say so.
+    ///
+    /// # Panics
+    /// As [`Self::assert_nothing_left`].
+    #[track_caller]
+    pub fn assert_nothing_left_soon(&self) {
+        let begin = Instant::now();
+        while Snapshot::of(&self.client) != self.before && begin.elapsed() < ms(4000) {
+            std::thread::sleep(ms(20));
+        }
+        self.assert_nothing_left();
     }
 
     /// Devices that were not there before the test: netchaos' own.

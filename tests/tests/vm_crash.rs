@@ -1,83 +1,68 @@
-//! netchaos killed, and its things broken by others: traffic goes on, and heal takes all away.
-
-use std::{
-    fs::File,
-    thread,
-    time::{Duration, Instant},
-};
+//! netchaos killed at steps of its calls, and its things broken by others: traffic goes on, and
+//! heal takes all away. `host_crash` kills before every step; here there is a tree of qdiscs.
 
 use netchaos::kernel::{bpf::tcx, netlink::Hook};
-use netchaos_tests::lab::{DEVICE, Lab, ms};
-use nix::{
-    fcntl::{Flock, FlockArg},
-    net::if_::if_nametoindex,
+use netchaos_tests::{
+    lab::{DEVICE, Lab, ms},
+    stepped::{Then, killed_before, walk, worth_a_kill},
 };
+use nix::net::if_::if_nametoindex;
 
 const ADD: &str = "add slow --delay 100ms --to 10.77.0.3 10.77.0.4/30 fd77::3";
+const SECOND: &str = "add second --delay 50ms --to 10.77.0.3";
 
-/// Kills `netchaos ARGS` after so long. True when it was still running.
-fn killed(lab: &Lab, args: &str, after: Duration) -> bool {
-    let mut child = lab.start_netchaos(args);
-    thread::sleep(after);
-    let running = child
-        .try_wait()
-        .expect("a child can be waited for")
-        .is_none();
-    child.kill().expect("a child can be killed");
-    child.wait().expect("a child can be waited for");
-    running
+fn words<'a>(lab: &'a Lab, args: &'a str) -> Vec<&'a str> {
+    let words = args.split(' ');
+    words.chain(["--netns", lab.client.name()]).collect()
 }
 
-fn time_of(lab: &Lab, args: &str) -> Duration {
-    let before = Instant::now();
-    lab.netchaos(args).ok();
-    before.elapsed()
+/// So many steps of a call that can be killed, spread over it; the call has been done then.
+fn steps(lab: &Lab, args: &str, count: usize) -> Vec<usize> {
+    let whole = walk(&words(lab, args), |_, _| Then::GoOn);
+    assert_eq!(whole.code, Some(0), "{args}: {}", whole.stderr);
+    let worth = worth_a_kill(&whole.steps, |between| between / 2);
+    assert!(worth.len() >= count, "{args}: {:?}", whole.steps);
+    let spread = (0..count).map(|number| worth[number * worth.len() / count]);
+    spread.collect()
 }
 
 /// Whatever state the kill has left, traffic passes: delayed or not, never lost.
-fn assert_traffic_passes(lab: &Lab, when: Duration) {
+fn assert_traffic_passes(lab: &Lab, what: &str) {
     for to in ["10.77.0.3", "10.77.0.2"] {
         let round_trips = lab.round_trips(to, 2);
-        assert_eq!(round_trips.lost, 0, "{to}, killed after {when:?}");
+        assert_eq!(round_trips.lost, 0, "{to}, {what}");
     }
 }
 
 #[test]
-fn add_killed_at_any_moment_is_healed_without_a_trace() {
+fn a_call_killed_at_any_step_lets_traffic_pass_and_is_healed_or_finished() {
     Lab::test(&[], |lab| {
-        const KILLS: u32 = 30;
-        let usual = time_of(lab, ADD);
-        lab.netchaos("heal").ok();
-        lab.assert_nothing_left();
-        let mut in_the_middle = 0;
-        for kill in 0..KILLS {
-            let after = usual * kill / (KILLS - 2);
-            in_the_middle += u32::from(killed(lab, ADD, after));
-            assert_traffic_passes(lab, after);
-            lab.netchaos("heal").ok();
+        let mut kills = 0;
+        let of_add = steps(lab, ADD, 12);
+        let of_remove = steps(lab, "remove slow", 6);
+        for (number, step) in of_add.into_iter().enumerate() {
+            let what = format!("add killed before step {step}");
+            assert!(killed_before(step, &words(lab, ADD)), "{what}");
+            assert_traffic_passes(lab, &what);
+            lab.netchaos(if number % 2 == 0 {
+                "heal"
+            } else {
+                "remove --all"
+            })
+            .ok();
             lab.assert_nothing_left();
+            kills += 1;
         }
-        println!("{in_the_middle} of {KILLS} kills in the middle, {usual:?} the usual time");
-        assert!(in_the_middle >= KILLS / 3, "{in_the_middle} kills hit");
-    });
-}
-
-#[test]
-fn remove_killed_at_any_moment_is_healed_without_a_trace() {
-    Lab::test(&[], |lab| {
-        const KILLS: u32 = 10;
-        lab.netchaos(ADD).ok();
-        let usual = time_of(lab, "remove slow");
-        let mut in_the_middle = 0;
-        for kill in 0..KILLS {
+        for step in of_remove {
             lab.netchaos(ADD).ok();
-            let after = usual * kill / (KILLS - 1);
-            in_the_middle += u32::from(killed(lab, "remove slow", after));
-            assert_traffic_passes(lab, after);
+            let what = format!("remove killed before step {step}");
+            assert!(killed_before(step, &words(lab, "remove slow")), "{what}");
+            assert_traffic_passes(lab, &what);
             lab.netchaos("heal").ok();
             lab.assert_nothing_left();
+            kills += 1;
         }
-        assert!(in_the_middle >= KILLS / 3, "{in_the_middle} kills hit");
+        println!("{kills} kills survived");
     });
 }
 
@@ -85,22 +70,20 @@ fn remove_killed_at_any_moment_is_healed_without_a_trace() {
 fn a_second_experiment_killed_while_added_leaves_the_first_at_work() {
     Lab::test(&[], |lab| {
         lab.netchaos(ADD).ok();
-        let second = "add second --delay 50ms --to 10.77.0.3";
-        let usual = time_of(lab, second);
+        let steps = steps(lab, SECOND, 6);
         lab.netchaos("remove second").ok();
-        for part in 1..6 {
-            killed(lab, second, usual * part / 6);
+        for step in steps {
+            assert!(killed_before(step, &words(lab, SECOND)), "step {step}");
             let round_trips = lab.round_trips("10.77.0.3", 3);
-            assert_eq!(round_trips.lost, 0);
+            assert_eq!(round_trips.lost, 0, "step {step}");
             assert!(
                 round_trips.shortest() >= ms(100),
-                "the first is gone: {round_trips}"
+                "step {step}, the first is gone: {round_trips}"
             );
             // The next call works with what the killed one has left, whatever that is.
             lab.netchaos("change slow --delay 100ms").ok();
-            lab.netchaos("list").ok().says(&["slow"]);
-            let names = lab.netchaos("list -o json").ok().json();
-            if names.as_array().is_some_and(|list| list.len() == 2) {
+            let list = lab.netchaos("list -o json").ok().says(&["slow"]).json();
+            if list.as_array().is_some_and(|list| list.len() == 2) {
                 lab.netchaos("remove second").ok();
             }
             lab.assert_delayed("10.77.0.3", ms(100));
@@ -206,24 +189,5 @@ fn packets_pass_when_somebody_has_deleted_the_pair_or_the_filter() {
         lab.assert_prompt("10.77.0.3");
         // Losing the filter loses the effect, not the state.
         lab.netchaos("list").ok().says(&["slow", "lost"]);
-    });
-}
-
-#[test]
-fn a_lock_that_a_stranger_holds_bounds_the_wait_names_him_and_does_not_stop_heal() {
-    Lab::test(&[], |lab| {
-        lab.netchaos(ADD).ok();
-        let file = File::open(lab.client.path()).expect("the namespace is there");
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno);
-        let lock = lock.expect("nobody else holds it");
-        let own = std::process::id().to_string();
-        lab.netchaos("add more --delay 50ms --to 10.77.0.3")
-            .fails_with(1)
-            .says(&[&own]);
-        lab.assert_delayed("10.77.0.3", ms(100));
-        lab.netchaos("heal").ok();
-        lab.assert_nothing_left();
-        drop(lock);
-        lab.netchaos(ADD).ok();
     });
 }

@@ -257,9 +257,10 @@ pub(super) async fn free(
     let mut others = 0;
     let mut deleted = Vec::new();
     for hook in Hook::BOTH {
-        // Several, where runs without the right to tell whose they are were killed.
-        while let Some(own) = tcx::own(device.index, hook)? {
-            tcx::detach(own.id, device.index, hook)?;
+        // Several, where runs without the right to tell whose they are were killed; somebody may
+        // put new ones there all the time, but they are not waited for.
+        for id in tcx::all_own(device.index, hook)? {
+            tcx::detach(id, device.index, hook)?;
             deleted.push(format!("{} at tcx of {}", bpf::name_at(hook), device.name));
         }
     }

@@ -320,7 +320,7 @@ impl Site {
     }
 
     /// Nothing is half done: whatever is there was brought to its end.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let whole = |laid: &Laid| {
             !laid.going && self.missing(laid).is_empty() && self.drift_of_bands(laid).is_empty()
         };

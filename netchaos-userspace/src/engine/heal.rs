@@ -8,9 +8,13 @@ use super::{
     observe::Observed,
     ours::{Own, Role},
 };
+use crate::kernel::netns::Patience;
 
 /// Somebody may hold the lock on purpose: healing does not wait for long, and goes on without it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Patience = Patience {
+    with_one: Duration::from_secs(2),
+    in_all: Duration::from_secs(30),
+};
 
 /// What was taken away.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]

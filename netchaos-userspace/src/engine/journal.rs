@@ -43,7 +43,11 @@ impl Site {
             states.push(maps.records.states.read(slot)?);
         }
         let mut kept = Vec::new();
-        for laid in new {
+        // What stays first: an experiment that moves is written in its new slot before it goes from
+        // its old one, or a call that dies in between would leave none.
+        let staying = new.iter().filter(|laid| !laid.going);
+        let going = new.iter().filter(|laid| laid.going);
+        for laid in staying.chain(going) {
             let slot = usize::from(laid.slot);
             let stays_as_it_is = old.iter().any(|old| old.says_the_same(laid));
             let mut state = states[slot];

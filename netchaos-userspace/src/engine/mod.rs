@@ -38,7 +38,7 @@ use std::time::Duration;
 use crate::{
     kernel::{
         netlink::{Link, Netlink},
-        netns::{self, Lock},
+        netns::{self, Lock, Patience},
     },
     place::{self, Place},
 };
@@ -54,8 +54,11 @@ pub use self::{
     report::{Hits, Ledgers, Listed, QueueReport, Shown, Standing},
 };
 
-/// How long a call waits for another one to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a call waits for others to end: for one that does not, and for however many.
+const PATIENCE: Patience = Patience {
+    with_one: Duration::from_secs(30),
+    in_all: Duration::from_secs(600),
+};
 
 /// Work inside a place, on a thread in its namespace.
 pub struct Session<'a> {

@@ -406,5 +406,17 @@ fn laid(records: &Records) -> Result<Vec<Laid>, bpf::Error> {
         laid.going = state.phase == State::GOES;
         all.push(laid);
     }
+    leave_one_of_each(&mut all);
     Ok(all)
+}
+
+/// An experiment that stays in two slots was moving when its call died, before the old slot was
+/// marked as going. Either one is whole; slots go up, so the higher one is mostly the new.
+fn leave_one_of_each(all: &mut [Laid]) {
+    for index in 0..all.len() {
+        let (until, after) = all.split_at_mut(index + 1);
+        let laid = &mut until[index];
+        let mut others = after.iter();
+        laid.going |= others.any(|other| !other.going && other.is_the_same(laid));
+    }
 }

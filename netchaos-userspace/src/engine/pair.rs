@@ -7,7 +7,7 @@ use super::{
     ours::{Clsact, Own, Role},
 };
 use crate::{
-    kernel::netlink::{Device, Link, Netlink, NewLink},
+    kernel::netlink::{self, Device, Link, Netlink, NewLink},
     plan::{Band, PRIO, PRIO_HANDLE, chain::fits_in_place},
     qdisc::{Chain, ClassId},
 };
@@ -46,7 +46,7 @@ impl Site {
         netlink
             .add_link(&upper_name, macvlan, upper.address(), MTU, QUEUE)
             .await
-            .map_err(lacks("macvlan", NO_MACVLAN))?;
+            .map_err(is_taken(&upper_name, lacks("macvlan", NO_MACVLAN)))?;
         let mut upper_link = link_named(netlink, &upper_name).await?;
         // Before anything can wait in it: a root that comes later flushes the queue.
         let has_prio = match netlink
@@ -218,7 +218,7 @@ async fn make_lower(netlink: &Netlink, lower: Own, far: Own) -> Result<(), Error
         .await;
     match dummy {
         Err(error) if error.is_unknown_kind() => {}
-        other => return Ok(other?),
+        other => return other.map_err(is_taken(&name, Error::Netlink)),
     }
     let far_name = far.name();
     let veth = NewLink::Veth {
@@ -228,10 +228,25 @@ async fn make_lower(netlink: &Netlink, lower: Own, far: Own) -> Result<(), Error
     netlink
         .add_link(&name, veth, lower.address(), MTU, QUEUE)
         .await
-        .map_err(lacks("dummy and no veth", NO_VETH))?;
+        .map_err(is_taken(&far_name, lacks("dummy and no veth", NO_VETH)))?;
     // Without its other end up it has no carrier, and without one the macvlan sends nothing.
     netlink.set_link_up(&far_name).await?;
     Ok(())
+}
+
+/// Of a device that cannot be made: somebody else's has its name, or `otherwise`.
+fn is_taken(
+    name: &str,
+    otherwise: impl FnOnce(netlink::Error) -> Error,
+) -> impl FnOnce(netlink::Error) -> Error {
+    move |error| match error.errno() {
+        libc::EEXIST => Error::Refused(format!(
+            "a device of somebody else's is named {name}, as one of netchaos' own has to be: \
+             rename it or delete it; `netchaos heal` deletes it where it has netchaos' hardware \
+             address and kind"
+        )),
+        _ => otherwise(error),
+    }
 }
 
 async fn link_named(netlink: &Netlink, name: &str) -> Result<Link, Error> {

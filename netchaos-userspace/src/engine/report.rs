@@ -18,7 +18,11 @@ use super::{
 };
 use crate::{
     experiment::{Direction, Experiment},
-    kernel::{bpf::Maps, clock, netns::Lock},
+    kernel::{
+        bpf::Maps,
+        clock,
+        netns::{Lock, Patience},
+    },
     plan::{self, Band, Laid},
     qdisc::Chain,
 };
@@ -189,12 +193,24 @@ impl Session<'_> {
         Ok((all, remains))
     }
 
-    /// Looks at what is there, when no other call is writing; one that takes long is not waited
-    /// for.
+    /// Looks at what is there, when no other call is writing; those that take long are not waited
+    /// for: then it is looked at again and again, until nothing is half done.
     async fn look(&self) -> Result<(Option<Lock>, Observed, u64), Error> {
-        const PATIENCE: Duration = Duration::from_secs(2);
+        const PATIENCE: Patience = Patience::of(Duration::from_secs(2));
+        const LOOKS: u32 = 40;
+        const PAUSE: Duration = Duration::from_millis(10);
         let lock = self.place.namespace.lock(PATIENCE).ok();
-        let observed = Observed::take(&self.netlink).await?;
+        let mut looks = if lock.is_some() { 1 } else { LOOKS };
+        let observed = loop {
+            looks -= 1;
+            match Observed::take(&self.netlink).await {
+                Ok(observed) if looks == 0 || observed.sites.iter().all(Site::is_settled) => {
+                    break observed;
+                }
+                Err(error) if looks == 0 => return Err(error),
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        };
         let now = clock::boot_nanoseconds().map_err(Error::Start)?;
         Ok((lock, observed, now))
     }

@@ -68,6 +68,33 @@ fn holders(pids: &[u32]) -> String {
     format!(", held by process {}", pids.join(", "))
 }
 
+/// How long a lock is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// With one and the same holder, who may hold it on purpose.
+    pub with_one: Duration,
+    /// In all, as long as holders come and go.
+    pub in_all: Duration,
+}
+
+impl Patience {
+    /// The same whoever holds it.
+    pub const fn of(bound: Duration) -> Self {
+        Self {
+            with_one: bound,
+            in_all: bound,
+        }
+    }
+}
+
+/// How often it is looked at who holds a lock, while one of them is waited for. Not more often: all
+/// locks of the machine stand still while one reads about them (fs/locks.c, `locks_start`), the
+/// longer the more wait in flock(2). So nobody does: it is asked for again and again.
+const LOOKS: u32 = 3;
+/// Between two times that a lock is asked for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
 /// An open network namespace. It is held by its descriptor, so a process that dies and a pid that
 /// is used again cannot turn it into another one.
 #[derive(Debug)]
@@ -162,11 +189,11 @@ impl Namespace {
     /// Keeps other netchaos calls out of the namespace until the lock is dropped.
     ///
     /// Everybody who can open the namespace can take this lock (flock(2)), a process inside it
-    /// too, so it is waited for no longer than `patience`.
+    /// too, so it is waited for no longer than `patience` says.
     ///
     /// # Errors
     /// [`Error::Locked`] with the holders' pids, as far as `/proc/locks` shows them.
-    pub fn lock(&self, patience: Duration) -> Result<Lock, Error> {
+    pub fn lock(&self, patience: Patience) -> Result<Lock, Error> {
         let failed = |source| Error::Lock {
             path: self.path.clone(),
             source,
@@ -178,22 +205,34 @@ impl Namespace {
         );
         let mut file = File::open(own).map_err(failed)?;
         let start = Instant::now();
+        let (mut holders, mut since, mut looked) = (None, start, start);
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(Lock { _lock: lock }),
-                Err((back, Errno::EWOULDBLOCK)) if start.elapsed() < patience => {
-                    file = back;
-                    thread::sleep(Duration::from_millis(10));
-                }
-                Err((_, Errno::EWOULDBLOCK)) => {
-                    return Err(Error::Locked {
-                        path: self.path.clone(),
-                        waited: patience,
-                        pids: self.lock_holders(),
-                    });
-                }
+                Err((back, Errno::EWOULDBLOCK)) => file = back,
                 Err((_, errno)) => return Err(failed(errno.into())),
             }
+            if looked.elapsed() >= patience.with_one / LOOKS {
+                looked = Instant::now();
+                let now = self.lock_holders();
+                if holders.as_ref().is_some_and(|before| *before != now) {
+                    since = looked;
+                }
+                holders = Some(now);
+                if since.elapsed() >= patience.with_one || start.elapsed() >= patience.in_all {
+                    return Err(Error::Locked {
+                        path: self.path.clone(),
+                        waited: Duration::from_millis(start.elapsed().as_millis() as u64),
+                        pids: holders.unwrap_or_default(),
+                    });
+                }
+            }
+            // A thousand who wait must not keep each other from the processor.
+            let pause = start.elapsed() / 20;
+            thread::sleep(pause.clamp(
+                SHORTEST_PAUSE,
+                LONGEST_PAUSE.min(patience.with_one / LOOKS + SHORTEST_PAUSE),
+            ));
         }
     }
 
@@ -264,12 +303,40 @@ mod tests {
     fn two_callers_exclude_each_other_and_the_holder_is_named() {
         let first = Namespace::current().unwrap();
         let second = Namespace::current().unwrap();
-        let lock = first.lock(Duration::ZERO).unwrap();
-        match second.lock(Duration::from_millis(30)).unwrap_err() {
+        let lock = first.lock(Patience::of(Duration::ZERO)).unwrap();
+        match second
+            .lock(Patience::of(Duration::from_millis(30)))
+            .unwrap_err()
+        {
             Error::Locked { pids, .. } => assert!(pids.contains(&std::process::id())),
             other => panic!("{other}"),
         }
         drop(lock);
-        second.lock(Duration::ZERO).unwrap();
+        second.lock(Patience::of(Duration::from_secs(5))).unwrap();
+    }
+
+    #[test]
+    fn a_line_of_callers_is_waited_for_longer_than_one_of_them() {
+        let namespace = Namespace::current().unwrap();
+        let patience = Patience {
+            with_one: Duration::from_millis(900),
+            in_all: Duration::from_secs(60),
+        };
+        // Each holds it for less than that, all together for longer.
+        let mut others: Vec<_> = (0..4)
+            .map(|_| {
+                let mut flock = std::process::Command::new("flock");
+                flock.arg(format!("/proc/{}/ns/net", std::process::id()));
+                flock.args(["sleep", "0.5"]).spawn().unwrap()
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        let begin = Instant::now();
+        namespace.lock(patience).unwrap();
+        let waited = begin.elapsed();
+        assert!(waited > patience.with_one, "{waited:?}");
+        for other in &mut others {
+            assert!(other.wait().unwrap().success());
+        }
     }
 }

@@ -11,6 +11,7 @@ mod line;
 mod neighbour;
 mod partition;
 mod raw;
+mod reach;
 mod round_trip;
 mod tcp;
 mod way;
@@ -26,6 +27,7 @@ pub use self::{
     neighbour::{arp_round_trips, neighbour_discovery_round_trips},
     partition::{answers, assert_silent},
     raw::raw_delays,
+    reach::{Reach, Reached},
     round_trip::{
         RoundTrips, SLACK, assert_delayed, assert_prompt, ping_round_trips, udp_between,
         udp_round_trips, udp_round_trips_of, udp_to,

@@ -8,6 +8,7 @@
 use std::{
     borrow::Cow,
     cell::RefCell,
+    io,
     os::fd::{AsFd as _, OwnedFd},
 };
 
@@ -153,10 +154,14 @@ fn open(id: u32) -> Result<SchedClassifier, Error> {
 pub(super) fn info(id: u32) -> Result<ProgramInfo, Error> {
     let what = || format!("open BPF program {id}");
     for info in loaded_programs() {
-        let info = info.map_err(|error| Error::by_id(what(), error))?;
-        if info.id() == id {
-            return Ok(info);
+        match info.map_err(|error| Error::by_id(what(), error)) {
+            Ok(info) if info.id() == id => return Ok(info),
+            Ok(_) => {}
+            // Of all the programs of the machine somebody's has been unloaded in this moment.
+            Err(error) if error.is_about_absence() => {}
+            Err(error) => return Err(error),
         }
     }
-    Err(Error::unexpected(what(), "there is no such program"))
+    let gone = io::Error::new(io::ErrorKind::NotFound, "there is no such program");
+    Err(Error::new(what(), gone))
 }

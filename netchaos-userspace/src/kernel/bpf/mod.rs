@@ -96,20 +96,33 @@ impl Error {
 
     /// Whether the caller's rights were not enough.
     pub fn is_about_rights(&self) -> bool {
+        self.refusal()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether what it was about has gone: a program, or the device that it is on.
+    fn is_about_absence(&self) -> bool {
+        self.refusal().is_some_and(|error| {
+            error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
+        })
+    }
+
+    /// The kernel's words.
+    fn refusal(&self) -> Option<&io::Error> {
         // Each would be passed over below: what is transparent gives its own source as the next.
         if let Source::Rejected { io, .. } | Source::Io(io) = self.source.as_ref() {
-            return io.kind() == io::ErrorKind::PermissionDenied;
+            return Some(io);
         }
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                return error.kind() == io::ErrorKind::PermissionDenied;
+                return Some(error);
             }
             if let Some(SyscallError { io_error, .. }) = error.downcast_ref::<SyscallError>() {
-                return io_error.kind() == io::ErrorKind::PermissionDenied;
+                return Some(io_error);
             }
             next = error.source();
         }
-        false
+        None
     }
 }

@@ -65,7 +65,7 @@ const fn attach_type(hook: Hook) -> u32 {
 /// # Errors
 /// The kernel's refusal: asking takes CAP_NET_ADMIN.
 pub fn programs(ifindex: u32, hook: Hook) -> Result<Option<Vec<u32>>, Error> {
-    /// More than BPF_MPROG_MAX (kernel/bpf/mprog.c), which is the most that there can be.
+    /// BPF_MPROG_MAX (kernel/bpf/mprog.c), which is the most that there can be.
     const ROOM: usize = 64;
     let mut ids = [0_u32; ROOM];
     let mut query = Query {
@@ -79,8 +79,10 @@ pub fn programs(ifindex: u32, hook: Hook) -> Result<Option<Vec<u32>>, Error> {
         Ok(()) => {}
         // The attach type is unknown before 6.6; EINVAL is what an unknown one gets.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
-        // Nobody has been there yet.
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Some(Vec::new())),
+        // Nobody has been there yet, or the device has gone.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+            return Ok(Some(Vec::new()));
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(Error::new(
                 "ask for programs at tcx (needs CAP_NET_ADMIN)",
@@ -106,12 +108,35 @@ pub struct Own {
 pub fn own(ifindex: u32, hook: Hook) -> Result<Option<Own>, Error> {
     let ids = programs(ifindex, hook)?.unwrap_or_default();
     for (place, id) in ids.iter().enumerate() {
-        if is_named(*id, name_at(hook))? {
-            let (id, before) = (*id, ids[..place].to_vec());
-            return Ok(Some(Own { id, before }));
+        match is_named(*id, name_at(hook)) {
+            Ok(true) => {
+                let (id, before) = (*id, ids[..place].to_vec());
+                return Ok(Some(Own { id, before }));
+            }
+            Ok(false) => {}
+            // Somebody has taken it away meanwhile.
+            Err(error) if error.is_about_absence() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
+}
+
+/// Ids of all the programs there that have the name of ours.
+///
+/// # Errors
+/// As [`own`].
+pub fn all_own(ifindex: u32, hook: Hook) -> Result<Vec<u32>, Error> {
+    let mut all = Vec::new();
+    for id in programs(ifindex, hook)?.unwrap_or_default() {
+        match is_named(id, name_at(hook)) {
+            Ok(true) => all.push(id),
+            Ok(false) => {}
+            Err(error) if error.is_about_absence() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 /// Attaches the program with the given id in front of all others at a device's tcx.
@@ -140,15 +165,19 @@ pub fn replace(program: u32, old: u32, ifindex: u32, hook: Hook) -> Result<(), E
     })
 }
 
-/// Detaches the program with the given id from a device's tcx.
+/// Detaches the program with the given id from a device's tcx. One that has gone already is fine.
 ///
 /// # Errors
 /// The kernel's refusal.
 pub fn detach(program: u32, ifindex: u32, hook: Hook) -> Result<(), Error> {
     let what = "detach the classifier from tcx";
-    call(BPF_PROG_DETACH, what, program, hook, |attributes| {
+    let detached = call(BPF_PROG_DETACH, what, program, hook, |attributes| {
         attributes.target_ifindex = ifindex;
-    })
+    });
+    match detached {
+        Err(error) if error.is_about_absence() => Ok(()),
+        other => other,
+    }
 }
 
 fn call(
