@@ -13,12 +13,12 @@ use crate::{
         observe::{Known, Observed, Site},
         ours::Own,
     },
-    kernel::clock,
+    kernel::{clock, netns::Patience},
     plan::Laid,
 };
 
 /// How long a call that is at work is waited for, so as not to take its work for remains.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Patience = Patience::of(Duration::from_secs(2));
 
 impl Session<'_> {
     pub(super) async fn own_leftovers(&self, looked: &mut Looked) -> Result<(), Error> {
