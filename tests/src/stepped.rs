@@ -169,6 +169,7 @@ pub struct Walk {
 /// # Panics
 /// When it cannot be started or traced.
 #[track_caller]
+#[expect(clippy::zombie_processes, reason = "waitpid(2) takes it")]
 pub fn walk(args: &[&str], mut at: impl FnMut(usize, &Step) -> Then) -> Walk {
     let every = env::var_os("NETCHAOS_EVERY_CALL").is_some();
     let mut child = start(args, every);

@@ -19,7 +19,6 @@ use netchaos_tests::{
     command::run,
     foreign::{self, Tcx, Verdict},
     lab::{DEVICE, Lab},
-    lost,
     netchaos::netchaos,
     running::Running,
 };
@@ -202,7 +201,7 @@ fn a_device_that_takes_the_place_of_ours_is_named_and_stays() {
         for planted in PLANTED.iter().filter(|planted| !planted.is_as_ours) {
             println!("{}", planted.what);
             lab.netchaos(ADD).ok();
-            lab.client.ip(&format!("link del {}", lost::lower(lab)));
+            lab.client.ip(&format!("link del {}", lab.lower_device()));
             let name = planted.plant(lab);
             lab.netchaos("list").ok().says(&["cut", "lost"]);
             // What was there cannot be had back either.
