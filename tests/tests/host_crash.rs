@@ -19,6 +19,7 @@ use std::{
 
 use netchaos_tests::{
     lab::{Lab, ms},
+    lost::{self, Breakage},
     netchaos::netchaos,
     probe::{Reach, Reached},
     random::Random,
@@ -36,6 +37,8 @@ const LONG_ROW: usize = 200;
 struct Case {
     name: &'static str,
     before: &'static [&'static str],
+    /// What others have taken away since.
+    spoiled: &'static [Breakage],
     /// How long after that it comes.
     later: Duration,
     call: &'static str,
@@ -45,6 +48,7 @@ const fn case(name: &'static str, before: &'static [&'static str], call: &'stati
     Case {
         name,
         before,
+        spoiled: &[],
         later: Duration::ZERO,
         call,
     }
@@ -89,8 +93,16 @@ const CASES: &[Case] = &[
     Case {
         name: "the sweep of what has ended",
         before: &[A, "add short --partition --to 10.77.0.6 --for 300ms"],
+        spoiled: &[],
         later: ms(320),
         call: C,
+    },
+    Case {
+        name: "repair",
+        before: &[A, B],
+        spoiled: &[lost::PROGRAM, lost::UPPER],
+        later: Duration::ZERO,
+        call: "repair",
     },
     case(
         "targets that need larger maps",
@@ -219,6 +231,9 @@ impl<'a> Trial<'a> {
         for call in self.case.before {
             self.lab.netchaos(call).ok();
         }
+        for breakage in self.case.spoiled {
+            (breakage.act)(&self.lab);
+        }
         thread::sleep(self.case.later);
     }
 
@@ -346,8 +361,12 @@ impl<'a> Trial<'a> {
                 }
             }
             1 => {
-                lab.netchaos("add neutral --partition --to 10.77.0.99").ok();
-                lab.netchaos("remove neutral").ok();
+                if step % 8 == 1 && self.case.spoiled.is_empty() {
+                    lab.netchaos("add neutral --partition --to 10.77.0.99").ok();
+                    lab.netchaos("remove neutral").ok();
+                } else {
+                    lab.netchaos("repair").ok();
+                }
                 self.assert_settled(old, new);
             }
             2 => {}
