@@ -109,9 +109,9 @@ fn it_comes_out_in_flight_across_changes_and_moves_and_with_two_directions() {
             (500, 500, 0),
             "{ledger:?}"
         );
-        // Another rule moves it to a slot and a band of its own; the old packets still count.
-        lab.netchaos("change e --delay 100ms --loss 30%").ok();
         waiting.finish(ms(9000)).assert_whole("what waited");
+        // It moves to a slot and a band of its own, and what was counted in the old ones still counts.
+        lab.netchaos("change e --delay 100ms --loss 30%").ok();
         let flow = flow(lab, COUNT, 2000);
         lab.netchaos("target add e 10.77.0.4").ok();
         let ledger = Ledger::of(lab, "e", "to");
