@@ -53,9 +53,13 @@ impl Site {
             for ingress in [false, true] {
                 let mut past = earlier.counted(laid.slot.into(), ingress)?;
                 if !earlier.counts_laps() {
+                    // What the new programs have seen come out, and is or was in the queue, went in
+                    // before they saw it.
                     let queue = self.statistics(&qdiscs, laid.band_of(ingress));
-                    past.counter.left = queue.packets;
-                    past.counter.entered = queue.packets + queue.drops + u64::from(queue.queued);
+                    let live = self.maps()?.counter(laid.slot.into(), ingress)?;
+                    let found = live.left + queue.drops + u64::from(queue.queued);
+                    past.counter.entered = found.saturating_sub(live.entered);
+                    past.counter.left = live.entered.saturating_sub(found);
                     past.counter.sent = past.counter.entered + past.counter.dropped;
                 }
                 self.maps()?.set_past(laid.slot.into(), ingress, past)?;

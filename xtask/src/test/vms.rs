@@ -19,8 +19,9 @@ const KERNELS: [&str; 2] = ["6.1", "6.12"];
 pub const ALL_KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", NEWEST];
 /// The same for tests that have an API server in the VM, which takes its time.
 const CLUSTER_KERNELS: [&str; 1] = ["6.12"];
-/// Test files that no kernel matters to: the tests' own probes, and words. Each runs on one of the kernels.
-const ONCE: [&str; 2] = ["vm_probes", "vm_explain"];
+/// Test files that the kernel matters little to: the tests' own probes, words, manifests, waiting. Each runs on one of
+/// the usual kernels.
+const ONCE: [&str; 5] = ["vm_probes", "vm_explain", "vm_cli", "vm_apply", "vm_drain"];
 /// From this version on a kernel has everything that the tests use.
 const ALL_MUST_RUN_FROM: (u32, u32) = (6, 1);
 /// What a VM takes besides its own memory, in MB: QEMU with the code that it has translated, and virtiofsd.
@@ -39,7 +40,9 @@ impl Run<'_> {
         self.on_kernels("vm", &KERNELS, |which, count| {
             packages::container_runtimes(self.ctx)?;
             let others = ONCE.iter().enumerate();
-            let elsewhere = others.filter(|(one, _)| one % count != which);
+            // All of them on all kernels is what `--all-kernels` is for.
+            let elsewhere =
+                others.filter(|(one, _)| !self.args.all_kernels && one % count != which);
             let elsewhere: Vec<_> = elsewhere.map(|(_, name)| *name).collect();
             self.told("vm_", &elsewhere)?.map(Told::command).transpose()
         })
