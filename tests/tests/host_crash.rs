@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
     Case {
         name: "repair",
         before: &[A, B],
-        spoiled: &[lost::PROGRAM, lost::UPPER],
+        spoiled: &[lost::PROGRAM],
         later: Duration::ZERO,
         call: "repair",
     },

@@ -291,6 +291,8 @@ pub struct Lock {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -299,8 +301,12 @@ mod tests {
         assert!(matches!(error, Error::NotANamespace { .. }), "{error}");
     }
 
+    /// The tests have one namespace, and its lock, among them.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
     #[test]
     fn two_callers_exclude_each_other_and_the_holder_is_named() {
+        let _one = ONE_AT_A_TIME.lock();
         let first = Namespace::current().unwrap();
         let second = Namespace::current().unwrap();
         let lock = first.lock(Patience::of(Duration::ZERO)).unwrap();
@@ -317,6 +323,7 @@ mod tests {
 
     #[test]
     fn a_line_of_callers_is_waited_for_longer_than_one_of_them() {
+        let _one = ONE_AT_A_TIME.lock();
         let namespace = Namespace::current().unwrap();
         let patience = Patience {
             with_one: Duration::from_millis(900),

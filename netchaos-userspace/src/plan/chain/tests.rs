@@ -245,7 +245,14 @@ fn correlations_go_to_netem_only_where_chaos_mesh_is_to_be_met() {
 #[test]
 fn what_counts_packets_counts_those_of_the_wire() {
     assert!(!counts_segments(&delayed(MS, MS)));
-    assert!(!counts_segments(&narrow()));
+    // A tbf cuts what its bucket does not hold.
+    for (buffer, cuts) in [(10_240, true), (65_553, true), (65_554, false)] {
+        let mut fault = narrow();
+        let bandwidth = fault.bandwidth.as_mut().unwrap();
+        bandwidth.buffer = buffer;
+        (bandwidth.peakrate, bandwidth.minburst) = (None, None);
+        assert_eq!(counts_segments(&fault), cuts, "{buffer}");
+    }
     let mut fault = lossy("10", "0");
     assert!(counts_segments(&fault));
     fault.strict_compat = true;
