@@ -210,6 +210,17 @@ pub struct Past {
     pub flushed: u64,
 }
 
+impl Past {
+    /// What counts for two places together.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            counter: self.counter.plus(&other.counter),
+            queue_dropped: self.queue_dropped + other.queue_dropped,
+            flushed: self.flushed + other.flushed,
+        }
+    }
+}
+
 impl Counter {
     /// What was counted in two places.
     pub fn plus(&self, other: &Self) -> Self {

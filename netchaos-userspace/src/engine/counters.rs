@@ -11,7 +11,7 @@ use crate::{
         bpf::Earlier,
         netlink::{Netlink, Qdisc, QdiscStatistics},
     },
-    plan::{Band, CLEAN, Laid},
+    plan::{Band, Laid},
 };
 
 impl Site {
@@ -23,10 +23,11 @@ impl Site {
     pub(super) async fn start_counting(
         &mut self,
         netlink: &Netlink,
+        earlier: Option<&dyn Earlier>,
         known: &[Laid],
         new: &[Laid],
     ) -> Result<(), Error> {
-        self.go_on_counting(netlink, known).await?;
+        self.go_on_counting(netlink, earlier, known).await?;
         let maps = self.maps()?;
         let is_known = |laid: &&Laid| known.iter().any(|known| known.slot == laid.slot);
         for laid in new.iter().filter(|laid| !is_known(laid)) {
@@ -43,9 +44,10 @@ impl Site {
     pub(super) async fn go_on_counting(
         &mut self,
         netlink: &Netlink,
+        earlier: Option<&dyn Earlier>,
         known: &[Laid],
     ) -> Result<(), Error> {
-        let Some(earlier) = self.earlier.take() else {
+        let Some(earlier) = earlier else {
             return Ok(());
         };
         let qdiscs = netlink.qdiscs().await?;
@@ -55,7 +57,7 @@ impl Site {
                 if !earlier.counts_laps() {
                     // What the new programs have seen come out, and is or was in the queue, went in
                     // before they saw it.
-                    let queue = self.statistics(&qdiscs, laid.band_of(ingress));
+                    let queue = self.queue_of(&qdiscs, laid, ingress);
                     let live = self.maps()?.counter(laid.slot.into(), ingress)?;
                     let found = live.left + queue.drops + u64::from(queue.queued);
                     past.counter.entered = found.saturating_sub(live.entered);
@@ -65,7 +67,6 @@ impl Site {
                 self.maps()?.set_past(laid.slot.into(), ingress, past)?;
             }
         }
-        self.earlier = Some(earlier);
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl Site {
         let qdiscs = netlink.qdiscs().await?;
         for (gone, heir) in moves {
             for ingress in [false, true] {
-                let queue = self.statistics(&qdiscs, gone.band_of(ingress));
+                let queue = self.queue_of(&qdiscs, gone, ingress);
                 let maps = self.maps()?;
                 let before = maps.counted(gone.slot.into(), ingress)?;
                 let past = Past {
@@ -106,13 +107,28 @@ impl Site {
     }
 
     /// What the queue of a band has counted; nothing where there is none.
-    pub(super) fn statistics(&self, qdiscs: &[Qdisc], band: Option<Band>) -> QdiscStatistics {
-        let found = band.filter(|band| band.band != CLEAN).and_then(|band| {
+    pub(super) fn statistics(&self, qdiscs: &[Qdisc], band: Band) -> QdiscStatistics {
+        let find = || {
             let upper = self.pairs.get(&band.pair)?.upper.as_ref()?;
             let mut on_upper = qdiscs.iter().filter(|qdisc| qdisc.ifindex == upper.index);
             on_upper.find(|qdisc| qdisc.parent == band.class())
-        });
-        found.map_or_else(QdiscStatistics::default, |qdisc| qdisc.statistics)
+        };
+        find().map_or_else(QdiscStatistics::default, |qdisc| qdisc.statistics)
+    }
+
+    /// The same of the band that an experiment has in one direction.
+    fn queue_of(&self, qdiscs: &[Qdisc], laid: &Laid, ingress: bool) -> QdiscStatistics {
+        let band = laid.band_of(ingress);
+        band.map_or_else(QdiscStatistics::default, |band| {
+            self.statistics(qdiscs, band)
+        })
+    }
+
+    /// An experiment where it is, and while it moves where it was: its packets are in both.
+    pub(super) fn places_of<'l>(&'l self, laid: &'l Laid) -> impl Iterator<Item = &'l Laid> {
+        let is_old =
+            |other: &&Laid| other.going && other.is_the_same(laid) && other.slot != laid.slot;
+        std::iter::once(laid).chain(self.laid().iter().filter(is_old))
     }
 
     /// All that counts for an experiment in one direction; none where its maps cannot be read.
@@ -125,17 +141,9 @@ impl Site {
             Known::Older { maps, .. } => maps,
             _ => return Ok(None),
         };
-        let mut sum = maps.counted(laid.slot.into(), ingress)?;
-        // While it moves, the packets in its old band still count there.
-        let old = self
-            .laid()
-            .iter()
-            .filter(|other| other.going && other.is_the_same(laid));
-        for old in old.filter(|old| old.slot != laid.slot) {
-            let old = maps.counted(old.slot.into(), ingress)?;
-            sum.counter = sum.counter.plus(&old.counter);
-            sum.queue_dropped += old.queue_dropped;
-            sum.flushed += old.flushed;
+        let mut sum = Past::default();
+        for place in self.places_of(laid) {
+            sum = sum.plus(&maps.counted(place.slot.into(), ingress)?);
         }
         Ok(Some(sum))
     }

@@ -36,8 +36,7 @@ impl Session<'_> {
             site.is_understood()?;
             let mut laid = site.laid().to_vec();
             for laid in &mut laid {
-                // With its device a fault is gone: nothing steers any more.
-                laid.going |= laid.has_expired(now) || site.device.is_none();
+                laid.going |= site.is_over(laid, now);
             }
             new.insert(site.ifindex, laid);
         }

@@ -37,18 +37,9 @@ impl Site {
     /// Packets in the bands right now.
     async fn held(&self, netlink: &Netlink, bands: &[Band]) -> Result<u32, Error> {
         let qdiscs = netlink.qdiscs().await?;
-        let held = bands.iter().map(|band| {
-            let upper = self
-                .pairs
-                .get(&band.pair)
-                .and_then(|pair| pair.upper.as_ref());
-            qdiscs
-                .iter()
-                .filter(|qdisc| Some(qdisc.ifindex) == upper.map(|link| link.index))
-                .filter(|qdisc| qdisc.parent == band.class())
-                .map(|qdisc| qdisc.statistics.queued)
-                .sum::<u32>()
-        });
+        let held = bands
+            .iter()
+            .map(|band| self.statistics(&qdiscs, *band).queued);
         Ok(held.sum())
     }
 }

@@ -1,5 +1,6 @@
 //! Where an experiment's packets are: each that was sent is somewhere.
 
+use netchaos_common::abi::Past;
 use serde::{Deserialize, Serialize};
 
 use super::{error::Error, observe::Site};
@@ -35,7 +36,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Of what the program has counted, and a queue.
-    fn new(past: &netchaos_common::abi::Past, queue: &QdiscStatistics) -> Self {
+    fn new(past: &Past, queue: &QdiscStatistics) -> Self {
         let counter = past.counter;
         let mut ledger = Self {
             sent: counter.sent,
@@ -69,16 +70,11 @@ impl Site {
             return Ok(None);
         };
         let mut queue = QdiscStatistics::default();
-        let old = self
-            .laid()
-            .iter()
-            .filter(|other| other.going && other.is_the_same(laid));
-        let bands = std::iter::once(laid).chain(old.filter(|old| old.slot != laid.slot));
-        for band in bands.filter_map(|laid| laid.band_of(ingress)) {
-            if let Some(filled) = self.filled(band) {
-                queue.drops += filled.top.statistics.drops;
-                queue.queued += filled.top.statistics.queued;
-            }
+        let bands = self.places_of(laid);
+        let bands = bands.filter_map(|laid| laid.band_of(ingress));
+        for filled in bands.filter_map(|band| self.filled(band)) {
+            queue.drops += filled.top.statistics.drops;
+            queue.queued += filled.top.statistics.queued;
         }
         Ok(Some(Ledger::new(&past, &queue)))
     }
@@ -86,7 +82,7 @@ impl Site {
 
 #[cfg(test)]
 mod tests {
-    use netchaos_common::abi::{Counter, Past};
+    use netchaos_common::abi::Counter;
 
     use super::*;
 

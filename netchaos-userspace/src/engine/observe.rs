@@ -12,7 +12,7 @@ use super::{
 use crate::{
     experiment::Direction,
     kernel::{
-        bpf::{self, Earlier, Entry as _, Maps, OlderMaps, Records},
+        bpf::{self, Entry as _, Maps, OlderMaps, Records},
         netlink::{Filter, Hook, Link, Netlink, Qdisc},
     },
     plan::{Band, CLEAN, Laid, PRIO, PRIO_HANDLE},
@@ -38,8 +38,6 @@ pub struct Site {
     pub seats: Seats,
     pub clsact: Clsact,
     pub state: Known,
-    /// Maps that new ones are just taking over from.
-    pub earlier: Option<Box<dyn Earlier>>,
     /// Its programs use maps that differ: a call died while it put new ones in their places.
     pub is_mixed: bool,
 }
@@ -115,21 +113,18 @@ pub enum Known {
 impl Observed {
     pub async fn take(netlink: &Netlink) -> Result<Self, Error> {
         let mut observed = Self::take_without_maps(netlink).await?;
-        observed.find_lone_programs(netlink).await?;
         for site in &mut observed.sites {
-            let seats = match &site.device {
-                Some(device) => attach::seats(netlink, device.as_device()).await,
-                None => Ok(Seats::default()),
-            };
-            match seats {
+            let Some(device) = &site.device else { continue };
+            match attach::seats(netlink, device.as_device()).await {
                 Ok(seats) => site.seats = seats,
                 // Which program it is can be seen only by opening it, as can the maps.
-                Err(Error::Bpf(error)) => {
-                    site.state = Known::Closed(Arc::new(error));
-                    continue;
-                }
+                Err(Error::Bpf(error)) => site.state = Known::Closed(Arc::new(error)),
                 Err(error) => return Err(error),
             }
+        }
+        observed.find_lone_programs(netlink).await?;
+        let is_closed = |site: &Site| matches!(site.state, Known::Closed(_));
+        for site in observed.sites.iter_mut().filter(|site| !is_closed(site)) {
             site.state = Known::read(site);
             match site.has_one_set_of_maps() {
                 Ok(is_one) => site.is_mixed = !is_one,
@@ -150,7 +145,10 @@ impl Observed {
             }
             match attach::seats(netlink, link.as_device()).await {
                 Ok(seats) if seats == Seats::default() => {}
-                Ok(_) => self.sites.push(Site::empty(link.index, &self.links)),
+                Ok(seats) => self.sites.push(Site {
+                    seats,
+                    ..Site::empty(link.index, &self.links)
+                }),
                 Err(Error::Bpf(error)) if error.is_about_rights() => {
                     self.unseen.push((link.name.clone(), error));
                 }
@@ -210,7 +208,6 @@ impl Site {
             seats: Seats::default(),
             clsact: Clsact::Found,
             state: Known::Nothing,
-            earlier: None,
             is_mixed: false,
         }
     }
@@ -258,6 +255,12 @@ impl Site {
             self.state,
             Known::Open { dirty: true, .. } | Known::Older { dirty: true, .. }
         )
+    }
+
+    /// Whether an experiment has nothing to do here any more: with its device it is gone, since
+    /// nothing steers.
+    pub fn is_over(&self, laid: &Laid, boot_nanoseconds: u64) -> bool {
+        laid.has_expired(boot_nanoseconds) || self.device.is_none()
     }
 
     /// What has been taken away from under an experiment, in words.

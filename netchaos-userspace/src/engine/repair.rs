@@ -8,7 +8,7 @@ use super::{
     observe::{Known, Site},
     report::drift_of_tables,
 };
-use crate::plan::Laid;
+use crate::{experiment, plan::Laid};
 
 /// What was put right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,10 +30,7 @@ impl Repaired {
     /// As the command line says it, `NAMESPACE/NAME` where it has both.
     pub fn id(&self) -> Option<String> {
         let name = self.name.as_ref()?;
-        Some(match &self.namespace {
-            Some(namespace) => format!("{namespace}/{name}"),
-            None => name.clone(),
-        })
+        Some(experiment::id(self.namespace.as_deref(), name))
     }
 }
 
@@ -49,8 +46,10 @@ impl Session<'_> {
         let mut draft = self.draft().await?;
         let mut repaired = Vec::new();
         for site in &mut draft.observed.sites {
-            let ends = |laid: &Laid| laid.has_expired(draft.now) || site.device.is_none();
-            let wrong = site.wrong()?;
+            let drift = match &site.state {
+                Known::Open { maps, .. } => drift_of_tables(maps, site.laid())?,
+                _ => None,
+            };
             if matches!(site.state, Known::Nothing) {
                 repaired.push(Repaired {
                     name: None,
@@ -60,18 +59,18 @@ impl Session<'_> {
                     found: vec![site.remains()],
                 });
             }
-            for (laid, found) in wrong {
+            for (laid, found) in site.wrong(drift.as_ref()) {
                 repaired.push(Repaired {
                     name: Some(laid.experiment.name.clone()),
                     namespace: laid.experiment.namespace.clone(),
                     device: site.device_name(),
-                    is_back: !laid.going && !ends(&laid),
+                    is_back: !laid.going && !site.is_over(laid, draft.now),
                     found,
                 });
             }
-            if let Known::Open { maps, dirty, .. } = &mut site.state {
+            if let Known::Open { dirty, .. } = &mut site.state {
                 // Somebody has written into the maps: what they hold has to be read.
-                *dirty |= drift_of_tables(maps, &draft.new[&site.ifindex])?.is_some();
+                *dirty |= drift.is_some();
             }
         }
         let flushed = self.carry_out(draft, false).await?;
@@ -80,25 +79,24 @@ impl Session<'_> {
 }
 
 impl Site {
-    /// The experiments with which something is wrong, and what that is.
-    fn wrong(&self) -> Result<Vec<(Laid, Vec<String>)>, Error> {
-        let mut all = Vec::new();
-        for laid in self.told() {
+    /// The experiments with which something is wrong, and what that is. `drift` is what is wrong with
+    /// the maps of all of them.
+    fn wrong<'l>(
+        &'l self,
+        drift: Option<&'l String>,
+    ) -> impl Iterator<Item = (&'l Laid, Vec<String>)> {
+        let all = self.told().map(move |laid| {
             let mut found = self.missing(laid);
             found.extend(self.drift_of_bands(laid));
-            if let Known::Open { maps, .. } = &self.state {
-                found.extend(drift_of_tables(maps, self.laid())?);
-            }
+            found.extend(drift.cloned());
             if self.is_dirty() || laid.going {
                 found.push("a call died half-way".into());
             }
             if self.is_mixed {
                 found.push("its programs use maps that differ".into());
             }
-            if !found.is_empty() {
-                all.push((laid.clone(), found));
-            }
-        }
-        Ok(all)
+            (laid, found)
+        });
+        all.filter(|(_, found)| !found.is_empty())
     }
 }

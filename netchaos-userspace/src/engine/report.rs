@@ -253,10 +253,19 @@ impl Site {
     /// What lies about where no program says which faults they are.
     pub(super) fn remains(&self) -> String {
         format!(
-            "{}: devices of netchaos without their program, so that nobody knows their faults; \
-             packets to their targets may be lost. `netchaos heal` takes them away",
-            self.device_name()
+            "{}: {}. `netchaos heal` takes them away",
+            self.device_name(),
+            self.what_remains()
         )
+    }
+
+    pub(super) fn what_remains(&self) -> &'static str {
+        if self.pairs.is_empty() {
+            "a classifier without its pair: it lets all pass"
+        } else {
+            "devices of netchaos without their program, so that nobody knows their faults; packets to \
+             their targets may be lost"
+        }
     }
 
     fn listed(&self, laid: &Laid, now: u64) -> Result<Listed, Error> {

@@ -30,6 +30,13 @@ const PATIENCE_WITH_PACKETS: Duration = Duration::from_secs(2);
 /// And at the longest, however long that is.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
+/// Programs with new maps.
+struct Renewed {
+    programs: Fresh,
+    /// The maps that those take over from.
+    earlier: Option<Box<dyn Earlier>>,
+}
+
 impl Site {
     /// Makes the kernel hold `new`. Experiments in it that are marked as going are taken away;
     /// their packets are waited for, unless it is to be `at_once`. Gives back how many packets
@@ -52,16 +59,20 @@ impl Site {
         let old = plan::desired(&known).tables;
         // Maps of another layout cannot be told to steer no more: new ones take their places first.
         let needs_maps = !is_last || matches!(self.state, Known::Older { .. });
-        let fresh = if needs_maps {
+        let renewed = if needs_maps {
             self.open_maps(&old, &desired, &new)?
         } else {
             None
         };
+        let (fresh, earlier) = renewed.map_or((None, None), |renewed| {
+            (Some(renewed.programs), renewed.earlier)
+        });
         if fresh.is_none() && !is_last {
             self.attach_to_new_pairs(netlink).await?;
         }
         if matches!(self.state, Known::Open { .. }) {
-            self.start_counting(netlink, &known, &new).await?;
+            self.start_counting(netlink, earlier.as_deref(), &known, &new)
+                .await?;
             self.write_journal(&new)?;
             // New maps hold nothing yet.
             let old = if fresh.is_some() {
@@ -74,8 +85,9 @@ impl Site {
         if needs_maps {
             self.attach(netlink, &desired, fresh).await?;
         }
-        self.go_on_counting(netlink, &known).await?;
-        self.earlier = None;
+        self.go_on_counting(netlink, earlier.as_deref(), &known)
+            .await?;
+        drop(earlier);
         let flushed = self.wait_for_what_goes(netlink, &new, at_once).await?;
         if is_last {
             self.take_down(netlink).await?;
@@ -154,7 +166,7 @@ impl Site {
         old: &Tables,
         desired: &Desired,
         new: &[Laid],
-    ) -> Result<Option<Fresh>, Error> {
+    ) -> Result<Option<Renewed>, Error> {
         let needed = needed_room(old, &desired.tables, new);
         let is_attached = self.is_attached(desired);
         let old = match std::mem::replace(&mut self.state, Known::Nothing) {
@@ -165,7 +177,7 @@ impl Site {
             // A program on the device was taken away or was never needed, or the maps are full: new
             // programs come with new maps.
             Known::Open { maps, .. } => Some(Box::new(maps) as Box<dyn Earlier>),
-            Known::Older { maps, .. } => Some(Box::new(maps) as Box<dyn Earlier>),
+            Known::Older { maps, .. } => Some(Box::new(maps) as _),
             _ => None,
         };
         let Classifier { programs, mut maps } = Classifier::load(&with_spare(needed))?;
@@ -183,13 +195,15 @@ impl Site {
             // Packets are on their laps with marks that the old programs gave.
             maps.copy_priorities(old.as_ref())?;
         }
-        self.earlier = old;
         self.state = Known::Open {
             maps,
             laid: Vec::new(),
             dirty: false,
         };
-        Ok(Some(bpf::keep(programs)?))
+        Ok(Some(Renewed {
+            programs: bpf::keep(programs)?,
+            earlier: old,
+        }))
     }
 
     /// Whether the programs that use the maps are within reach, wherever one is needed.

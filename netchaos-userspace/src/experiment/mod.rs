@@ -105,14 +105,19 @@ pub enum Targets {
     List(Vec<Target>),
 }
 
+/// What an experiment is known by in a place: `namespace/name`, or the name alone where it has no
+/// namespace.
+pub fn id(namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
 impl Experiment {
-    /// What it is known by in a place: `namespace/name`, or the name alone where it has no
-    /// namespace.
+    /// What it is known by in a place, see [`id`].
     pub fn id(&self) -> String {
-        match &self.namespace {
-            Some(namespace) => format!("{namespace}/{}", self.name),
-            None => self.name.clone(),
-        }
+        id(self.namespace.as_deref(), &self.name)
     }
 
     /// Everything that is wrong with an experiment put together from flags; the fields of the

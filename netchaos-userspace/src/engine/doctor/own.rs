@@ -14,7 +14,6 @@ use crate::{
         ours::Own,
     },
     kernel::{clock, netns::Patience},
-    plan::Laid,
 };
 
 /// How long a call that is at work is waited for, so as not to take its work for remains.
@@ -50,7 +49,6 @@ impl Session<'_> {
         let _lock = self.lock()?;
         let observed = Observed::take(&self.netlink).await?;
         let now = clock::boot_nanoseconds().map_err(Error::Start)?;
-        let mut done = Vec::new();
         let dead = dead(&observed, now);
         let mut new = BTreeMap::new();
         for site in &observed.sites {
@@ -59,7 +57,7 @@ impl Session<'_> {
             }
             let mut laid = site.laid().to_vec();
             for laid in &mut laid {
-                laid.going |= is_over(site, laid, now);
+                laid.going |= site.is_over(laid, now);
             }
             new.insert(site.ifindex, laid);
         }
@@ -69,8 +67,8 @@ impl Session<'_> {
         // What is there still has not been cleared up, whatever nobody refused.
         let still = self::dead(&Observed::take(&self.netlink).await?, now);
         let gone = dead.into_iter().filter(|one| !still.contains(one));
-        done.extend(gone.map(|(_, left)| format!("cleared up {}", left.words())));
-        Ok(done)
+        let gone = gone.map(|(_, left)| format!("cleared up {}", left.words()));
+        Ok(gone.collect())
     }
 
     /// Devices of a pair that has lost its other ones.
@@ -110,11 +108,6 @@ fn own(device: &str, what: String, is_dead: bool, undo: String) -> Leftover {
     }
 }
 
-/// With its device a fault is gone: nothing steers any more.
-fn is_over(site: &Site, laid: &Laid, now: u64) -> bool {
-    laid.has_expired(now) || site.device.is_none()
-}
-
 impl Site {
     fn leftovers(&self, now: u64, enter: &str) -> Vec<Leftover> {
         let device = self.device_name();
@@ -122,13 +115,7 @@ impl Site {
         let clean = format!("{enter}netchaos doctor --clean");
         let (laid, dirty) = match &self.state {
             Known::Nothing => {
-                let what = if self.pairs.is_empty() {
-                    "a classifier without its pair: it lets all pass"
-                } else {
-                    "devices of netchaos without their program, so that nobody knows their \
-                     faults; packets to their targets may be lost"
-                };
-                return vec![own(&device, what.into(), true, heal)];
+                return vec![own(&device, self.what_remains().into(), true, heal)];
             }
             Known::OtherAbi(abi) => {
                 let what = format!(
@@ -154,7 +141,7 @@ impl Site {
         }
         for laid in laid {
             let id = laid.experiment.id();
-            if is_over(self, laid, now) {
+            if self.is_over(laid, now) {
                 let why = if laid.has_expired(now) {
                     "has ended"
                 } else {

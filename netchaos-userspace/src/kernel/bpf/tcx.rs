@@ -108,15 +108,9 @@ pub struct Own {
 pub fn own(ifindex: u32, hook: Hook) -> Result<Option<Own>, Error> {
     let ids = programs(ifindex, hook)?.unwrap_or_default();
     for (place, id) in ids.iter().enumerate() {
-        match is_named(*id, name_at(hook)) {
-            Ok(true) => {
-                let (id, before) = (*id, ids[..place].to_vec());
-                return Ok(Some(Own { id, before }));
-            }
-            Ok(false) => {}
-            // Somebody has taken it away meanwhile.
-            Err(error) if error.is_about_absence() => {}
-            Err(error) => return Err(error),
+        if is_own(*id, hook)? {
+            let (id, before) = (*id, ids[..place].to_vec());
+            return Ok(Some(Own { id, before }));
         }
     }
     Ok(None)
@@ -129,14 +123,19 @@ pub fn own(ifindex: u32, hook: Hook) -> Result<Option<Own>, Error> {
 pub fn all_own(ifindex: u32, hook: Hook) -> Result<Vec<u32>, Error> {
     let mut all = Vec::new();
     for id in programs(ifindex, hook)?.unwrap_or_default() {
-        match is_named(id, name_at(hook)) {
-            Ok(true) => all.push(id),
-            Ok(false) => {}
-            Err(error) if error.is_about_absence() => {}
-            Err(error) => return Err(error),
+        if is_own(id, hook)? {
+            all.push(id);
         }
     }
     Ok(all)
+}
+
+fn is_own(id: u32, hook: Hook) -> Result<bool, Error> {
+    match is_named(id, name_at(hook)) {
+        // Somebody has taken it away meanwhile.
+        Err(error) if error.is_about_absence() => Ok(false),
+        other => other,
+    }
 }
 
 /// Attaches the program with the given id in front of all others at a device's tcx.
