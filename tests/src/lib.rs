@@ -30,6 +30,7 @@ pub mod requires;
 pub mod rival;
 pub mod rounds;
 pub mod running;
+pub mod settings;
 pub mod snapshot;
 pub mod statistics;
 pub mod stepped;

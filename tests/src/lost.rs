@@ -69,14 +69,20 @@ pub const BAND: Breakage = Breakage {
     },
 };
 
+/// Takes netchaos' program from tcx of the device in the calling thread's namespace; false where there is none.
+///
+/// # Panics
+/// When it cannot be taken away.
+pub fn detach_from_tcx(hook: Hook) -> bool {
+    let index = if_nametoindex(DEVICE).expect("the device is there");
+    let own = tcx::own(index, hook).expect("root can ask");
+    let own = own.map(|own| tcx::detach(own.id, index, hook).expect("root can detach it"));
+    own.is_some()
+}
+
 /// Takes netchaos' program from a hook of the device: from tcx, or else its filter.
 fn detach(lab: &Lab, hook: Hook) {
-    let was_at_tcx = lab.client.run(|| {
-        let index = if_nametoindex(DEVICE).expect("the device is there");
-        let own = tcx::own(index, hook).expect("root can ask");
-        own.map(|own| tcx::detach(own.id, index, hook).expect("root can detach it"))
-    });
-    if was_at_tcx.is_none() {
+    if !lab.client.run(|| detach_from_tcx(hook)) {
         lab.client
             .tc(&format!("filter del dev {DEVICE} {hook} pref 1"));
     }

@@ -10,6 +10,7 @@ use crate::{
     command::run,
     foreign::{self, Tcx, Verdict},
     lab::{DEVICE, Lab},
+    lost::detach_from_tcx,
     random::Random,
 };
 
@@ -52,7 +53,7 @@ impl Rival {
             3 => (ours(lab, random, "link del"), Harm::Lost),
             4 => {
                 let hook = random.pick(&Hook::BOTH);
-                lab.client.run(|| detach(hook));
+                lab.client.run(|| detach_from_tcx(hook));
                 (format!("netchaos' program leaves {hook:?}"), Harm::Lost)
             }
             5 => (ours(lab, random, "link set down"), Harm::Lost),
@@ -161,11 +162,4 @@ fn ours(lab: &Lab, random: &mut Random, what: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     run("ip", &[&["-n", lab.client.name()], &*words].concat());
     line
-}
-
-fn detach(hook: Hook) {
-    let index = if_nametoindex(DEVICE).expect("the device is there");
-    if let Some(own) = tcx::own(index, hook).expect("root can ask") {
-        tcx::detach(own.id, index, hook).expect("root can detach it");
-    }
 }

@@ -1,6 +1,6 @@
 //! Rounds of apply, change, target add and remove while others' packets, or the targets' own, flow by.
 
-use std::{env, thread};
+use std::thread;
 
 use crate::{
     hops::Hops,
@@ -14,17 +14,6 @@ pub struct Round {
     pub manifest: &'static str,
     /// For `change round`.
     pub change: &'static str,
-}
-
-/// A number out of the environment, for whoever wants more than is usual.
-///
-/// # Panics
-/// When it is none.
-pub fn setting(name: &str, usual: u32) -> u32 {
-    env::var(name).map_or(usual, |text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} should be a number"))
-    })
 }
 
 /// Takes so many rounds while datagrams go to `to` at `rate` a second, and gives back what became of those. No hop may

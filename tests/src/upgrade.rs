@@ -1,7 +1,7 @@
 //! What the release before has laid, in the hands of this one.
 
 use crate::{
-    command::{Done, run},
+    command::{Done, run, words},
     lab::Lab,
     netchaos::previous_program,
 };
@@ -12,7 +12,6 @@ use crate::{
 /// When it cannot be had, started, or does not end.
 #[track_caller]
 pub fn previous(lab: &Lab, args: &str) -> Done {
-    let words: Vec<&str> = args.split(' ').collect();
     let place = ["--netns", lab.client.name()];
-    run(&previous_program(), &[&*words, &place].concat())
+    run(&previous_program(), &[&*words(args), &place].concat())
 }

@@ -4,7 +4,8 @@
 use netchaos_tests::{
     lab::Lab,
     requires::kernel_version,
-    rounds::{Round, setting, under_traffic},
+    rounds::{Round, under_traffic},
+    settings::setting,
 };
 
 const ROUND: Round = Round {

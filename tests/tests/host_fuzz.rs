@@ -1,23 +1,18 @@
 //! The fuzz targets by some thousands of damaged seeds, and by what fuzzing has found before. It needs
 //! nothing of the kernel; `cargo xtask fuzz` goes on for as long as it is told.
 
-use std::{env, panic::catch_unwind, time::Duration};
+use std::{panic::catch_unwind, time::Duration};
 
 use netchaos_tests::{
     fuzz::{self, Target},
     random::Random,
+    settings::setting,
 };
 
 /// So long each target works.
 const BOUND: Duration = Duration::from_secs(1);
 /// And no target more than that many inputs, so that a fast machine does not work for nothing.
 const MOST_INPUTS: u32 = 20_000;
-
-/// NETCHAOS_SEED, where a failure has named it, else always the same.
-fn seed() -> u64 {
-    let seed = env::var("NETCHAOS_SEED").ok();
-    seed.map_or(1, |seed| seed.parse().expect("NETCHAOS_SEED is a number"))
-}
 
 /// What is wrong with it, if anything is: the panic itself has been printed.
 fn feed(target: &Target, input: &[u8], seed: u64) -> Result<(), String> {
@@ -45,7 +40,7 @@ fn fuzz(target: &Target, seed: u64) -> Result<u32, String> {
 
 #[test]
 fn no_input_breaks_what_is_promised_of_every_input() {
-    let seed = seed();
+    let seed = setting("NETCHAOS_SEED", 1);
     let mut broken = Vec::new();
     for target in fuzz::all() {
         match fuzz(target, seed) {

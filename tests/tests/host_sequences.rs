@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use netchaos_tests::{
@@ -26,6 +26,7 @@ use netchaos_tests::{
     random::Random,
     requires::can_run,
     rival::{Harm, Rival},
+    settings::{new_seed, setting},
     stepped::{Then, Walk, walk},
 };
 
@@ -341,24 +342,13 @@ impl IntoCall for usize {
     }
 }
 
-fn number(name: &str, otherwise: u64) -> u64 {
-    env::var(name).map_or(otherwise, |text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a number"))
-    })
-}
-
 #[test]
 fn random_sequences_of_calls_kills_and_rivals_leave_nothing_and_wrong_no_packet() {
     if !can_run(&[]) {
         return;
     }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970");
-    let seed = number("NETCHAOS_SEED", now.as_nanos() as u64);
-    let count = number("NETCHAOS_SEQUENCES", SEQUENCES);
-    println!("NETCHAOS_SEED={seed} repeats this");
+    let seed = new_seed();
+    let count = setting("NETCHAOS_SEQUENCES", SEQUENCES);
     let next = AtomicU64::new(0);
     let total = Mutex::new(Tally::default());
     let begin = Instant::now();
@@ -402,7 +392,7 @@ fn random_sequences_of_calls_kills_and_rivals_leave_nothing_and_wrong_no_packet(
         let _ = fs::remove_file(file);
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..number("NETCHAOS_AT_ONCE", AT_ONCE as u64))
+        let workers: Vec<_> = (0..setting("NETCHAOS_AT_ONCE", AT_ONCE))
             .map(|_| scope.spawn(work))
             .collect();
         for worker in workers {

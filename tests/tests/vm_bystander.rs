@@ -2,7 +2,8 @@
 
 use netchaos_tests::{
     lab::{Lab, ms},
-    rounds::{Round, setting, under_traffic},
+    rounds::{Round, under_traffic},
+    settings::setting,
 };
 
 const ROUND: Round = Round {

@@ -4,6 +4,7 @@
 use netchaos::kernel::{bpf::tcx, netlink::Hook};
 use netchaos_tests::{
     lab::{DEVICE, Lab, ms},
+    lost,
     stepped::{Then, killed_before, walk, worth_a_kill},
 };
 use nix::net::if_::if_nametoindex;
@@ -99,23 +100,11 @@ fn heal_takes_everything_away_from_whatever_others_have_broken() {
     Lab::test(&[], |lab| {
         let breakages: [(&str, Breakage); 6] = [
             ("nothing", |_| ()),
-            ("the macvlan is deleted", |lab| {
-                lab.client
-                    .ip(&format!("link del {}", of_kind(lab, "macvlan")));
-            }),
-            ("the dummy is deleted", |lab| {
-                lab.client
-                    .ip(&format!("link del {}", of_kind(lab, "dummy")));
-            }),
+            (lost::UPPER.what, lost::UPPER.act),
+            (lost::LOWER.what, lost::LOWER.act),
             ("the device's program is detached", detach_program),
-            ("the tree is deleted", |lab| {
-                lab.client
-                    .tc(&format!("qdisc del dev {} root", of_kind(lab, "macvlan")));
-            }),
-            ("the dummy's clsact is deleted", |lab| {
-                lab.client
-                    .tc(&format!("qdisc del dev {} clsact", of_kind(lab, "dummy")));
-            }),
+            (lost::TREE.what, lost::TREE.act),
+            (lost::CLSACT_OF_LOWER.what, lost::CLSACT_OF_LOWER.act),
         ];
         for (what, breakage) in breakages {
             lab.netchaos(ADD).ok();
@@ -149,37 +138,11 @@ fn detach_program(lab: &Lab) {
     });
 }
 
-/// The netchaos device of this kind (`ip -d link`).
-fn of_kind(lab: &Lab, kind: &str) -> String {
-    let links = netchaos_tests::command::run(
-        "ip",
-        &[
-            "-n",
-            lab.client.name(),
-            "-d",
-            "-j",
-            "link",
-            "show",
-            "type",
-            kind,
-        ],
-    );
-    let links = links.ok().json();
-    let name = links
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find_map(|link| link["ifname"].as_str());
-    name.unwrap_or_else(|| panic!("no {kind} in {links:#}"))
-        .to_owned()
-}
-
 #[test]
 fn packets_pass_when_somebody_has_deleted_the_pair_or_the_filter() {
     Lab::test(&[], |lab| {
         lab.netchaos(ADD).ok();
-        lab.client
-            .ip(&format!("link del {}", of_kind(lab, "macvlan")));
+        (lost::UPPER.act)(lab);
         lab.assert_prompt("10.77.0.3");
         lab.netchaos("list").ok().says(&["slow"]);
         lab.netchaos("heal").ok();

@@ -1,12 +1,9 @@
 //! Random experiments that overlap at random: the delay of every round trip is the sum of what its
 //! experiments ask for, by a model that is a few lines long.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::net::{IpAddr, SocketAddr};
 
-use netchaos_tests::{lab::Lab, random::Random};
+use netchaos_tests::{lab::Lab, random::Random, settings::new_seed};
 use serde_json::{Value, json};
 
 /// More than how late a round trip may be, so that one experiment too many is seen.
@@ -228,13 +225,7 @@ fn check(lab: &Lab, what: &str, experiments: &[Experiment], ways: &[Way]) {
 #[test]
 fn the_delay_of_every_packet_is_the_sum_of_its_experiments() {
     Lab::test(&[], |lab| {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("it is after 1970");
-        let seed = std::env::var("NETCHAOS_SEED").map_or(now.as_nanos() as u64, |seed| {
-            seed.parse().expect("NETCHAOS_SEED is a number")
-        });
-        println!("NETCHAOS_SEED={seed} repeats this");
+        let seed = new_seed();
         let random = &mut Random(seed);
         for round in 0..ROUNDS {
             let mut experiments: Vec<Experiment> = (0..EXPERIMENTS)

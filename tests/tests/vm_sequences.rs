@@ -1,13 +1,11 @@
 //! Random calls on delays, killed at random steps, with somebody at work who takes things away: after `repair` packets
 //! take as long as `list` says that they should, and in the end nothing is left.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use netchaos_tests::{
     lab::Lab,
     lost,
     random::Random,
-    rounds::setting,
+    settings::{new_seed, setting},
     stepped::{Then, walk},
 };
 use serde_json::Value;
@@ -89,14 +87,7 @@ fn sequence(lab: &Lab, random: &mut Random, log: &mut Vec<String>) {
 #[test]
 fn packets_take_as_long_as_is_listed_whatever_was_killed_or_taken_away() {
     Lab::test(&[], |lab| {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("it is after 1970");
-        let seed = std::env::var("NETCHAOS_SEED").map_or(now.as_nanos() as u64, |seed| {
-            seed.parse().expect("NETCHAOS_SEED is a number")
-        });
-        println!("NETCHAOS_SEED={seed} repeats this");
-        let mut random = Random(seed);
+        let mut random = Random(new_seed());
         for _ in 0..setting("NETCHAOS_SEQUENCES", SEQUENCES) {
             sequence(lab, &mut random, &mut Vec::new());
         }

@@ -1,8 +1,6 @@
 //! Arbitrary bytes: what nobody wants comes out as it went in, and what becomes of the rest is what the
 //! reference says. NETCHAOS_PACKETS says how many, NETCHAOS_SEED which.
 
-use std::env;
-
 use netchaos_tests::{
     fuzz::mutated,
     packets::{
@@ -11,6 +9,7 @@ use netchaos_tests::{
         shapes,
     },
     random::Random,
+    settings::setting,
 };
 
 use super::{
@@ -28,19 +27,14 @@ const LONGEST: usize = 3_400;
 /// IPv4, IPv6, ARP, and what nobody reads.
 const KINDS: [[u8; 2]; 4] = [[0x08, 0x00], [0x86, 0xdd], [0x08, 0x06], [0x88, 0xcc]];
 
-fn number(variable: &str) -> Option<usize> {
-    let value = env::var(variable).ok()?;
-    Some(value.parse().expect("a number"))
-}
-
 /// Calls `test` with rounds of frames until all have had their turn. It says how many were wanted by
 /// somebody: the inputs are worth something only if some are, and some are not.
 fn rounds(name: &str, test: impl Fn(&mut Random, Vec<Vec<u8>>) -> usize) {
-    let seed = number("NETCHAOS_SEED").unwrap_or(7) as u64;
+    let seed = setting("NETCHAOS_SEED", 7);
     let (mut random, subjects) = (Random(seed), subjects());
     let shaped = |random: &mut Random| shapes::frame(random, &subjects);
     let seeds: Vec<Vec<u8>> = (0..500).map(|_| shaped(&mut random)).collect();
-    let packets = number("NETCHAOS_PACKETS").unwrap_or(PACKETS);
+    let packets = setting("NETCHAOS_PACKETS", PACKETS);
     let (mut left, mut wanted) = (packets, 0);
     println!("{name}: {packets} inputs of NETCHAOS_SEED={seed}");
     while left > 0 {
