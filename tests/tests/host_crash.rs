@@ -78,6 +78,11 @@ const CASES: &[Case] = &[
         "apply -f FOLDER/counts.json",
     ),
     case(
+        "a change that moves: fault and targets",
+        &[A, B],
+        "apply -f FOLDER/elsewhere.json",
+    ),
+    case(
         "an apply of several",
         &[A, B, C],
         "apply -f FOLDER/several.json",
@@ -118,7 +123,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Each of them moves a, b or c to another slot, or makes d.
-fn manifests() -> [(&'static str, Vec<Value>); 3] {
+fn manifests() -> [(&'static str, Vec<Value>); 4] {
     let manifest = |name: &str, direction: &str, fault: Value, to: &[&str]| {
         json!({
             "apiVersion": "netchaos/v1", "kind": "Experiment",
@@ -139,6 +144,15 @@ fn manifests() -> [(&'static str, Vec<Value>); 3] {
                 "both",
                 lost("100%"),
                 &["10.77.0.2", "10.77.0.6"],
+            )],
+        ),
+        (
+            "elsewhere.json",
+            vec![manifest(
+                "b",
+                "to",
+                lost("0.0001%"),
+                &["10.77.0.4", "10.77.0.6"],
             )],
         ),
         (

@@ -251,7 +251,7 @@ impl Draft {
         }
         let all = self.new.entry(ifindex).or_default();
         if let Some(laid) = all.iter_mut().find(|laid| laid.slot == before.slot) {
-            if before.changes_in_place(&after.experiment) {
+            if before.changes_in_place(&after) {
                 *laid = after;
                 return Ok(Effect::Changed);
             }

@@ -205,25 +205,37 @@ impl Laid {
 
     /// Whether it can become `new` where it is, at once for every packet. If not it gets a slot
     /// and a band of its own beside the old ones, and one switch leads from these to those.
-    pub fn changes_in_place(&self, new: &Experiment) -> bool {
-        let old = &self.experiment;
-        let fits = match (self.chain(), chain::of(&new.fault)) {
+    pub fn changes_in_place(&self, new: &Self) -> bool {
+        let (was, is) = (&self.experiment, &new.experiment);
+        let fits = match (self.chain(), new.chain()) {
             (None, None) => true,
-            (Some(was), Some(is)) => {
-                // Each of the three changes at a moment of its own.
-                let changes = [
-                    was.netem != is.netem,
-                    was.tbf != is.tbf,
-                    chain::loss(&old.fault) != chain::loss(&new.fault),
-                ];
-                let moments = changes.into_iter().filter(|changes| *changes).count();
-                moments <= 1 && chain::fits_in_place(&was, &is)
-            }
+            (Some(was), Some(is)) => chain::fits_in_place(&was, &is),
             _ => false,
         };
-        fits && old.rule == new.rule
-            && old.direction == new.direction
-            && segments(&old.fault) == segments(&new.fault)
+        self.moments_to(new) <= 1
+            && fits
+            && was.rule == is.rule
+            && was.direction == is.direction
+            && segments(&was.fault) == segments(&is.fault)
+    }
+
+    /// In how many moments it becomes `new` where it is: each of these changes in one of its own, and
+    /// targets one by one. Between two a packet would see neither the old nor the new.
+    fn moments_to(&self, new: &Self) -> usize {
+        let of = |laid: &Self| {
+            let chain = laid.chain();
+            chain.map_or((None, None), |chain| (chain.netem, chain.tbf))
+        };
+        let (netem, tbf) = of(self);
+        let (new_netem, new_tbf) = of(new);
+        let (was, is) = (&self.experiment, &new.experiment);
+        let changes = [
+            netem != new_netem,
+            tbf != new_tbf,
+            chain::loss(&was.fault) != chain::loss(&is.fault),
+            was.targets != is.targets || was.except != is.except || self.addresses != new.addresses,
+        ];
+        changes.into_iter().filter(|changes| *changes).count()
     }
 
     pub fn has_expired(&self, boot_nanoseconds: u64) -> bool {

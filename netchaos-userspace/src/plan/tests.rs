@@ -131,8 +131,8 @@ fn both_directions_have_a_band_each() {
 fn what_a_netem_can_take_changes_in_place_and_all_else_moves() {
     let slow = laid(0, band(0, 2), &["10.0.0.1"]);
     let changes = |change: &dyn Fn(&mut Experiment)| {
-        let mut new = slow.experiment.clone();
-        change(&mut new);
+        let mut new = slow.clone();
+        change(&mut new.experiment);
         slow.changes_in_place(&new)
     };
     assert!(changes(&|new| {
@@ -152,15 +152,26 @@ fn what_a_netem_can_take_changes_in_place_and_all_else_moves() {
             ..delay()
         },
     );
-    let mut new = lossy.experiment.clone();
-    new.fault.loss = Some(Loss::Random(Chance {
+    let mut new = lossy.clone();
+    new.experiment.fault.loss = Some(Loss::Random(Chance {
         percent: "7".parse().unwrap(),
         ..Chance::default()
     }));
     assert!(lossy.changes_in_place(&new));
     // Two moments: the netem changes before the switch, the loss with it.
-    new.fault.delay.as_mut().unwrap().latency = Duration::from_secs(1);
-    assert!(!lossy.changes_in_place(&new));
+    let mut slower = new.clone();
+    slower.experiment.fault.delay.as_mut().unwrap().latency = Duration::from_secs(1);
+    assert!(!lossy.changes_in_place(&slower));
+    // A target that comes before the switch would meet the old loss, one that goes after it the new one.
+    let mut elsewhere = new.clone();
+    elsewhere.experiment.targets = Targets::AllTraffic;
+    assert!(!lossy.changes_in_place(&elsewhere));
+    let mut moved_away = new;
+    moved_away.addresses.insert("db".into(), vec![]);
+    assert!(!lossy.changes_in_place(&moved_away));
+    let mut alone = lossy.clone();
+    alone.addresses.insert("db".into(), vec![]);
+    assert!(lossy.changes_in_place(&alone));
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub fn check_experiment(experiment: &Experiment) {
     chain::longest_wait(&experiment.fault);
     let room = plan::room(&[], experiment).expect("an empty device has room");
     let laid = Laid::new(experiment.clone(), room);
-    assert!(laid.changes_in_place(experiment), "to what it is");
+    assert!(laid.changes_in_place(&laid), "to what it is");
     assert!(laid.bands().all(|band| band.band > 0), "{room:?}");
     let chain = laid.chain().unwrap_or_default();
     chain.netem.iter().for_each(netlink::check_netem);
