@@ -49,6 +49,9 @@ pub struct TestArgs {
     /// On every kernel that netchaos is tested on: 5.10, 6.1, 6.12, 6.18 and the newest of Debian's
     #[arg(long, conflicts_with = "kernel")]
     all_kernels: bool,
+    /// End a test file after so many seconds, for those that were asked by the environment to do more than usual
+    #[arg(long, value_name = "SECONDS", default_value_t = runner::BOUND)]
+    bound: u64,
     #[command(flatten)]
     machine: crate::MachineArgs,
 }
@@ -240,6 +243,7 @@ impl Run<'_> {
         Ok(Some(Told {
             netchaos: &self.netchaos,
             previous: tests.iter().any(is_upgrade).then(previous),
+            bound: self.args.bound,
             filter: self.filter,
             binaries: tests.into_iter().map(|test| test.path).collect(),
         }))

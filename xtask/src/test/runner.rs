@@ -15,8 +15,8 @@ use clap::Args;
 
 /// The hidden subcommand that this is.
 pub const SUBCOMMAND: &str = "run-tests";
-/// A test binary is ended after this. The longest of ours takes a tenth of it.
-pub const BOUND: Duration = Duration::from_secs(600);
+/// A test binary is ended after so many seconds. The longest of ours takes a fifth of it.
+pub const BOUND: u64 = 600;
 
 /// Where a test finds the release before, or why it does not.
 const PREVIOUS: &str = "NETCHAOS_PREVIOUS_BIN";
@@ -34,6 +34,9 @@ pub struct RunnerArgs {
     /// Why it is not to be had
     #[arg(long)]
     no_previous: Option<String>,
+    /// End a test binary after so many seconds
+    #[arg(long, default_value_t = BOUND)]
+    bound: u64,
     /// Only tests with this in their name, or in that of their binary
     #[arg(long)]
     filter: Option<String>,
@@ -46,6 +49,7 @@ pub struct Told<'a> {
     pub netchaos: &'a Path,
     /// Where a test asks for it: the release before, or why it is not to be had.
     pub previous: Option<Result<PathBuf>>,
+    pub bound: u64,
     pub filter: Option<&'a str>,
     pub binaries: Vec<PathBuf>,
 }
@@ -69,6 +73,7 @@ impl Told<'_> {
             Some(Err(why)) => words.push(format!("--no-previous={why:#}").into()),
             None => {}
         }
+        words.push(format!("--bound={}", self.bound).into());
         if let Some(filter) = self.filter {
             words.push(format!("--filter={filter}").into());
         }
@@ -111,7 +116,7 @@ pub fn run(args: &RunnerArgs, environment: &[(&str, OsString)]) -> Result<bool> 
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
-        let how = wait(child)?;
+        let how = wait(child, Duration::from_secs(args.bound))?;
         all_succeeded &= how == "exit status: 0";
         let seconds = begin.elapsed().as_secs_f32();
         println!("     Ended {name}: {how} after {seconds:.1} s");
@@ -126,9 +131,9 @@ fn name_of(binary: &Path) -> String {
     name.to_owned()
 }
 
-fn wait(mut child: Child) -> Result<String> {
+fn wait(mut child: Child, bound: Duration) -> Result<String> {
     let start = Instant::now();
-    while start.elapsed() < BOUND {
+    while start.elapsed() < bound {
         if let Some(status) = child.try_wait()? {
             return Ok(status.to_string());
         }
@@ -136,5 +141,5 @@ fn wait(mut child: Child) -> Result<String> {
     }
     child.kill()?;
     child.wait()?;
-    Ok(format!("killed after {} s", BOUND.as_secs()))
+    Ok(format!("killed after {} s", bound.as_secs()))
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 
 use super::results::{Failure, Results};
-use super::runner::{self, Told};
+use super::runner::Told;
 use super::{Run, failure, turns};
 use crate::setup::kernels::{Kernel, NEWEST};
 use crate::setup::packages::{self, Programs};
@@ -19,9 +20,22 @@ const KERNELS: [&str; 2] = ["6.1", "6.12"];
 pub const ALL_KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", NEWEST];
 /// The same for tests that have an API server in the VM, which takes its time.
 const CLUSTER_KERNELS: [&str; 1] = ["6.12"];
-/// Test files that the kernel matters little to: the tests' own probes, words, manifests, waiting. Each runs on one of
-/// the usual kernels.
-const ONCE: [&str; 5] = ["vm_probes", "vm_explain", "vm_cli", "vm_apply", "vm_drain"];
+/// Test files that the kernel matters little to: the tests' own probes, words, manifests, places, waiting. Each runs on
+/// one of the usual kernels, in turn, so neighbours here take about the same time.
+const ONCE: [&str; 12] = [
+    "vm_probes",
+    "vm_apply",
+    "vm_drain",
+    "vm_cli",
+    "vm_targets",
+    "vm_examples",
+    "vm_podman",
+    "vm_run",
+    "vm_names",
+    "vm_follow",
+    "vm_sidecar",
+    "vm_explain",
+];
 /// From this version on a kernel has everything that the tests use.
 const ALL_MUST_RUN_FROM: (u32, u32) = (6, 1);
 /// What a VM takes besides its own memory, in MB: QEMU with the code that it has translated, and virtiofsd.
@@ -153,7 +167,9 @@ impl Run<'_> {
         let request = vm::Request {
             command: command.iter().map(Into::into).collect(),
             netchaos: self.netchaos.clone(),
-            bound: Some(runner::BOUND * u32::try_from(command.len())?),
+            bound: Some(
+                Duration::from_secs(self.args.bound).saturating_mul(u32::try_from(command.len())?),
+            ),
         };
         let mut sink = |stream, bytes: &[u8]| {
             if stream == Stream::Out {

@@ -51,6 +51,10 @@ pub struct Vm {
     qemu_said: Noise,
 }
 
+/// The processor that is emulated: one with all that programs for x86-64-v2 ask for, and RDRAND. Of those that QEMU knows
+/// this is the fastest to emulate: with `max` (AVX2, 5-level page tables) the tests of a VM take a fifth longer.
+const EMULATED: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand";
+
 /// Kernel lines that mean trouble even when the command went well.
 const COMPLAINTS: [&str; 6] = [
     "BUG:",
@@ -270,7 +274,7 @@ fn qemu(
     let cpus = parts.options.cpus.unwrap_or(accel.default_cpus());
     let (accel, cpu) = match accel {
         Accel::Kvm => ("kvm", "host"),
-        Accel::Tcg => ("tcg,thread=multi", "max"),
+        Accel::Tcg => ("tcg,thread=multi", EMULATED),
     };
     let mut command = Command::new(&parts.programs.qemu);
     command
