@@ -27,6 +27,7 @@ pub mod packets;
 pub mod probe;
 pub mod random;
 pub mod requires;
+pub mod rights;
 pub mod rival;
 pub mod rounds;
 pub mod running;

@@ -1,10 +1,11 @@
-//! The head of netchaos' state maps, written by somebody else.
+//! netchaos' state maps, written by somebody else.
 
 use aya::{
+    Pod,
     maps::{Array, Map, MapData},
     programs::loaded_programs,
 };
-use netchaos_common::abi::Meta;
+use netchaos_common::abi::{Meta, State};
 
 use crate::lab::Lab;
 
@@ -14,6 +15,26 @@ use crate::lab::Lab;
 /// When there is no program behind the pair, or it holds no such map.
 #[track_caller]
 pub fn change_meta(lab: &Lab, change: impl FnOnce(&mut Meta)) {
+    let mut meta: Array<MapData, Meta> = array(lab, "META");
+    let mut held = meta.get(&0, 0).expect("an entry");
+    change(&mut held);
+    meta.set(0, held, 0).expect("root may write it");
+}
+
+/// Changes where and how the experiment in a slot is written.
+///
+/// # Panics
+/// As [`change_meta`], and when there is no such slot.
+#[track_caller]
+pub fn change_state(lab: &Lab, slot: u32, change: impl FnOnce(&mut State)) {
+    let mut states: Array<MapData, State> = array(lab, "STATES");
+    let mut held = states.get(&slot, 0).expect("an entry");
+    change(&mut held);
+    states.set(slot, held, 0).expect("root may write it");
+}
+
+#[track_caller]
+fn array<T: Pod>(lab: &Lab, name: &str) -> Array<MapData, T> {
     let at = format!("filter show dev {} egress", lab.lower_device());
     let filters = lab.client.tc_json(&at);
     let filters = filters.as_array().expect("an array");
@@ -32,16 +53,10 @@ pub fn change_meta(lab: &Lab, change: impl FnOnce(&mut Meta)) {
         let map = MapData::from_id(*id).expect("root may open it");
         let is_it = map
             .info()
-            .is_ok_and(|info| info.name_as_str() == Some("META"));
+            .is_ok_and(|info| info.name_as_str() == Some(name));
         is_it.then_some(map)
     };
-    let map = maps
-        .expect("a kernel that tells")
-        .iter()
-        .find_map(named)
-        .expect("META");
-    let mut meta: Array<MapData, Meta> = Map::Array(map).try_into().expect("its type");
-    let mut held = meta.get(&0, 0).expect("an entry");
-    change(&mut held);
-    meta.set(0, held, 0).expect("root may write it");
+    let map = maps.expect("a kernel that tells").iter().find_map(named);
+    let map = map.unwrap_or_else(|| panic!("no map {name}"));
+    Map::Array(map).try_into().expect("its type")
 }

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netchaos_tests::kubernetes::{Agent, Cast, Peers};
+use netchaos_tests::{
+    kubernetes::{Agent, Cast, Peers},
+    rights,
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -48,6 +51,18 @@ fn a_fault_goes_on_without_the_agent_and_is_the_same_when_it_is_back() {
         peers.assert_lost("deleted", &[]);
         peers.assert_nothing_left();
     }
+}
+
+#[test]
+fn an_agent_at_work_keeps_no_more_rights_than_it_needs() {
+    let mut peers = Peers::on_plane();
+    let chaos = peers.chaos("cut", &cut(&json!({})));
+    chaos.wait_until_injected(1);
+    // A socket for a group of users, and a port for the metrics.
+    let allowed = rights::TO_LOOK | rights::CHOWN | rights::NET_BIND_SERVICE;
+    rights::assert_few(agent(&mut peers).pid(), allowed);
+    chaos.delete();
+    peers.assert_nothing_left();
 }
 
 #[test]

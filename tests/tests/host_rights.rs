@@ -9,24 +9,10 @@ use netchaos_tests::{
     netchaos::{limited, netchaos, program, start_netchaos},
     no_children,
     probe::answers,
+    rights,
     running::Running,
 };
 use nix::sys::signal::Signal;
-
-/// A line of `/proc/PID/task/TID/status` in hexadecimal, of each thread.
-fn of_threads(pid: u32, field: &str) -> Vec<u64> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
-    let lines = tasks.flatten().filter_map(status).map(|status| {
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let value = line
-            .and_then(|line| line.strip_prefix(':'))
-            .expect("the field")
-            .trim();
-        u64::from_str_radix(value, 16).expect("hexadecimal")
-    });
-    lines.collect()
-}
 
 #[track_caller]
 fn wait_until_cut(lab: &Lab) {
@@ -41,18 +27,10 @@ fn wait_until_cut(lab: &Lab) {
 
 #[test]
 fn a_run_keeps_no_more_rights_than_it_needs_in_any_thread() {
-    const NET_ADMIN: u64 = 1 << 12;
-    const SYS_PTRACE: u64 = 1 << 19;
-    const SYS_ADMIN: u64 = 1 << 21;
-    const DAC_OVERRIDE: u64 = 1 << 1;
-    const DAC_READ_SEARCH: u64 = 1 << 2;
-    const PERFMON: u64 = 1 << 38;
-    const BPF: u64 = 1 << 39;
-    const NAMED: u64 = NET_ADMIN | SYS_ADMIN | DAC_READ_SEARCH | PERFMON | BPF;
     Lab::test_with(&[], |lab| {
         let cut = "run cut --partition --to 10.77.0.3";
         let holder = Running::new(lab.client.run(|| start("sleep", &["600"])));
-        for (by_pid, allowed) in [(false, NAMED), (true, NAMED | SYS_PTRACE | DAC_OVERRIDE)] {
+        for (by_pid, allowed) in [(false, rights::TO_WORK), (true, rights::TO_LOOK)] {
             let run = Running::new(if by_pid {
                 let at = format!("{cut} --pid {}", holder.pid());
                 start_netchaos(&words(&at))
@@ -60,21 +38,7 @@ fn a_run_keeps_no_more_rights_than_it_needs_in_any_thread() {
                 lab.start_netchaos(cut)
             });
             wait_until_cut(lab);
-            let threads = of_threads(run.pid(), "CapEff").len();
-            assert!(threads > 1, "the work has a thread of its own");
-            for set in ["CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"] {
-                for held in of_threads(run.pid(), set) {
-                    assert_eq!(held & !allowed, 0, "{set} {held:x}");
-                }
-            }
-            for held in of_threads(run.pid(), "CapEff") {
-                assert_eq!(held & (NET_ADMIN | SYS_ADMIN), NET_ADMIN | SYS_ADMIN);
-            }
-            assert!(
-                of_threads(run.pid(), "NoNewPrivs")
-                    .iter()
-                    .all(|set| *set == 1)
-            );
+            rights::assert_few(run.pid(), allowed);
             run.end(Signal::SIGTERM);
             lab.assert_nothing_left();
         }
@@ -88,8 +52,12 @@ fn a_run_with_few_rights_has_no_more_than_those() {
         let run = lab.start_limited(few, "run cut --partition --to 10.77.0.3");
         let run = Running::new(run);
         wait_until_cut(lab);
-        for held in of_threads(run.pid(), "CapPrm") {
-            assert_eq!(held, 1 << 12 | 1 << 38 | 1 << 39, "{held:x}");
+        for held in rights::of_threads(run.pid(), "CapPrm") {
+            assert_eq!(
+                held,
+                rights::NET_ADMIN | rights::PERFMON | rights::BPF,
+                "{held:x}"
+            );
         }
         run.end(Signal::SIGTERM);
         lab.assert_nothing_left();

@@ -20,7 +20,7 @@ fn prepare(lab: &mut Lab) -> (u32, u32) {
     lab.client.tc("qdisc add dev eth0 clsact");
     lab.is_the_users();
     (
-        setting("NETCHAOS_ROUNDS", 5),
+        setting("NETCHAOS_ROUNDS", 3),
         setting("NETCHAOS_RATE", RATE),
     )
 }
