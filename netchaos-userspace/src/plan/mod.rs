@@ -232,7 +232,8 @@ impl Laid {
         let changes = [
             netem != new_netem,
             tbf != new_tbf,
-            chain::loss(&was.fault) != chain::loss(&is.fault),
+            // Both by the switch.
+            chain::loss(&was.fault) != chain::loss(&is.fault) || was.paused != is.paused,
             was.targets != is.targets || was.except != is.except || self.addresses != new.addresses,
         ];
         changes.into_iter().filter(|changes| *changes).count()

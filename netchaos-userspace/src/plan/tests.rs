@@ -140,6 +140,10 @@ fn what_a_netem_can_take_changes_in_place_and_all_else_moves() {
     }));
     assert!(changes(&|new| new.targets = Targets::AllTraffic));
     assert!(changes(&|new| new.paused = true));
+    assert!(!changes(&|new| {
+        new.paused = true;
+        new.fault.delay.as_mut().unwrap().latency = Duration::from_secs(1);
+    }));
     assert!(!changes(&|new| new.direction = Direction::From));
     assert!(!changes(&|new| new.fault = loss()));
     assert!(!changes(&|new| new.rule.ports = "80".parse().unwrap()));
