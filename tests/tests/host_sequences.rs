@@ -61,6 +61,8 @@ struct Sequence<'a> {
     met: BTreeSet<Model>,
     /// Experiments may do nothing until then.
     is_lost: bool,
+    /// The rival has acted since packets were looked at.
+    has_acted: bool,
     log: Vec<String>,
     tally: Tally,
 }
@@ -140,6 +142,7 @@ impl Sequence<'_> {
 
     fn act(&mut self) {
         let (what, harm) = self.rival.act(self.lab, &mut self.random);
+        self.has_acted = true;
         self.log.push(format!("rival: {what}"));
         self.tally.acts += 1;
         self.is_harmed(harm);
@@ -218,6 +221,7 @@ impl Sequence<'_> {
         self.is_open = true;
         if let Some((_, harm)) = acted {
             self.tally.acts += 1;
+            self.has_acted = true;
             self.is_lost = true;
             self.is_harmed(harm);
         }
@@ -261,6 +265,9 @@ impl Sequence<'_> {
                 | (seen.from & !some.from)
                 != 0
         };
+        if mem::take(&mut self.has_acted) {
+            self.reach.wait_until_links_are_back();
+        }
         let mut seen = self.reach.look();
         let begin = Instant::now();
         // After a device came up again neighbours have to be found.
@@ -372,6 +379,7 @@ fn random_sequences_of_calls_kills_and_rivals_leave_nothing_and_wrong_no_packet(
                 is_open: false,
                 met: BTreeSet::from([Model::new()]),
                 is_lost: false,
+                has_acted: false,
                 log: vec![format!(
                     "NETCHAOS_SEED={} NETCHAOS_SEQUENCES=1",
                     seed.wrapping_add(number)

@@ -70,6 +70,28 @@ impl Reach {
         self.look_as_long_as(Duration::from_millis(60))
     }
 
+    /// Waits until the bystander is reached again after somebody else has taken the devices down: when
+    /// they are up, the kernel lets their queues send a moment later (net/core/link_watch.c).
+    ///
+    /// # Panics
+    /// When that takes longer than any kernel needs.
+    #[track_caller]
+    pub fn wait_until_links_are_back(&self) {
+        let Some((host, socket)) = self.peers.last() else {
+            return;
+        };
+        let begin = Instant::now();
+        let mut reached = Reached::default();
+        while reached.to & reached.from & 1 << host == 0 {
+            assert!(begin.elapsed() < LONGEST, "no way: {reached:?}");
+            let to = SocketAddr::new(address(*host).into(), PORT);
+            send(&self.client, to, *host);
+            send(socket, SocketAddr::new(CLIENT.into(), PORT), *host);
+            thread::sleep(Duration::from_millis(20));
+            self.received(&mut reached);
+        }
+    }
+
     #[track_caller]
     fn look_as_long_as(&self, pause: Duration) -> Reached {
         // What came too late for the look before.
@@ -117,8 +139,13 @@ fn address(host: u8) -> Ipv4Addr {
 fn send(socket: &UdpSocket, to: SocketAddr, host: u8) {
     match socket.send_to(&[host], to) {
         Ok(_) => {}
-        // The device is down, or the route is not back yet: it is not reached.
-        Err(error) if error.kind() == ErrorKind::NetworkUnreachable => {}
+        // The device is down, the route is not back yet, or all that the socket may hold waits for a neighbour: it is
+        // not reached.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NetworkUnreachable | ErrorKind::WouldBlock
+            ) => {}
         Err(error) => panic!("to {to}: {error}"),
     }
 }
