@@ -387,16 +387,15 @@ impl Site {
             .collect()
     }
 
-    /// The experiments as people count them: one that is moving is there twice.
+    /// The experiments as people count them: one that is moving is there twice, and so is one that goes where a new
+    /// one has its name already.
     pub(super) fn told(&self) -> impl Iterator<Item = &Laid> {
-        let moved = |laid: &&Laid| {
-            let all = self.laid().iter();
-            laid.going
-                && all
-                    .filter(|other| !other.going)
-                    .any(|other| other.is_the_same(laid))
+        let is_followed = |laid: &&Laid| {
+            let is_next = |other: &Laid| !other.going || other.slot > laid.slot;
+            let mut others = self.laid().iter().filter(|other| is_next(other));
+            laid.going && others.any(|other| other.experiment.id() == laid.experiment.id())
         };
-        self.laid().iter().filter(move |laid| !moved(laid))
+        self.laid().iter().filter(move |laid| !is_followed(laid))
     }
 }
 
