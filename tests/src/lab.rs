@@ -119,6 +119,16 @@ impl Lab {
         lab.assert_nothing_left();
     }
 
+    /// Gives the device a clsact of the user's, which stays. Before Linux 6.6 netchaos makes one where there is none, and
+    /// everybody's packets of the moment in which it comes or goes are lost.
+    ///
+    /// # Panics
+    /// As [`Self::is_the_users`], and when it cannot be added.
+    pub fn has_clsact(&mut self) {
+        self.client.tc(&format!("qdisc add dev {DEVICE} clsact"));
+        self.is_the_users();
+    }
+
     /// Takes what the client's namespace prints by now for its state without netchaos.
     ///
     /// # Panics

@@ -15,10 +15,7 @@ use crate::lab::Lab;
 /// When there is no program behind the pair, or it holds no such map.
 #[track_caller]
 pub fn change_meta(lab: &Lab, change: impl FnOnce(&mut Meta)) {
-    let mut meta: Array<MapData, Meta> = array(lab, "META");
-    let mut held = meta.get(&0, 0).expect("an entry");
-    change(&mut held);
-    meta.set(0, held, 0).expect("root may write it");
+    change_entry(lab, "META", 0, change);
 }
 
 /// Changes where and how the experiment in a slot is written.
@@ -27,10 +24,15 @@ pub fn change_meta(lab: &Lab, change: impl FnOnce(&mut Meta)) {
 /// As [`change_meta`], and when there is no such slot.
 #[track_caller]
 pub fn change_state(lab: &Lab, slot: u32, change: impl FnOnce(&mut State)) {
-    let mut states: Array<MapData, State> = array(lab, "STATES");
-    let mut held = states.get(&slot, 0).expect("an entry");
+    change_entry(lab, "STATES", slot, change);
+}
+
+#[track_caller]
+fn change_entry<T: Pod>(lab: &Lab, map: &str, index: u32, change: impl FnOnce(&mut T)) {
+    let mut map: Array<MapData, T> = array(lab, map);
+    let mut held = map.get(&index, 0).expect("an entry");
     change(&mut held);
-    states.set(slot, held, 0).expect("root may write it");
+    map.set(index, held, 0).expect("root may write it");
 }
 
 #[track_caller]

@@ -18,8 +18,7 @@ const ROUND: Round = Round {
 fn assert_untouched(lab: &mut Lab) {
     if kernel_version() < (6, 6) {
         // Where netchaos has to make clsact itself, the kernel loses everybody's packets of that moment.
-        lab.client.tc("qdisc add dev eth0 clsact");
-        lab.is_the_users();
+        lab.has_clsact();
     }
     let rounds = setting("NETCHAOS_ROUNDS", 100);
     let rate = setting("NETCHAOS_RATE", 50_000);

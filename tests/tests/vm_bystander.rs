@@ -17,8 +17,7 @@ const RATE: u32 = 2000;
 
 fn prepare(lab: &mut Lab) -> (u32, u32) {
     // Where netchaos has to make clsact itself, old kernels lose everybody's packets of that moment.
-    lab.client.tc("qdisc add dev eth0 clsact");
-    lab.is_the_users();
+    lab.has_clsact();
     (
         setting("NETCHAOS_ROUNDS", 3),
         setting("NETCHAOS_RATE", RATE),

@@ -20,8 +20,7 @@ fn flow(lab: &Lab, to: &str, count: u64, rate: Option<u32>) -> Flow {
 fn hours_of_waiting_packets_are_waited_for_a_minute_and_then_counted() {
     Lab::test(&[], |lab| {
         // With it gone or come, old kernels lose others' packets: not what is asked here.
-        lab.client.tc("qdisc add dev eth0 clsact");
-        lab.is_the_users();
+        lab.has_clsact();
         let add = "add NAME --bandwidth 1kbit --bandwidth-limit 4mb --to TO";
         for (name, to) in [("patient", "10.77.0.3"), ("hasty", "10.77.0.4")] {
             lab.netchaos(&add.replace("NAME", name).replace("TO", to))
@@ -50,8 +49,7 @@ fn hours_of_waiting_packets_are_waited_for_a_minute_and_then_counted() {
 #[test]
 fn a_fault_that_ends_by_itself_under_traffic_loses_nothing_and_is_swept() {
     Lab::test(&[], |lab| {
-        lab.client.tc("qdisc add dev eth0 clsact");
-        lab.is_the_users();
+        lab.has_clsact();
         lab.netchaos("add slow --delay 300ms --for 4s --to 10.77.0.3")
             .ok();
         lab.netchaos("add stays --delay 20ms --to 10.77.0.4").ok();

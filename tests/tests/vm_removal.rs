@@ -79,8 +79,7 @@ fn lost_under_traffic(lab: &Lab) -> Vec<(&'static str, u64, String)> {
 #[test]
 fn adding_and_removing_under_traffic_loses_nothing_of_the_target_and_of_nobody_else() {
     Lab::test(&[], |lab| {
-        lab.client.tc("qdisc add dev eth0 clsact");
-        lab.is_the_users();
+        lab.has_clsact();
         assert_eq!(lost_under_traffic(lab), []);
     });
 }
@@ -152,8 +151,7 @@ fn a_policy_at_the_other_end_sees_every_packet_the_drained_ones_too() {
 fn removal_without_waiting_takes_no_time_and_loses_only_what_waited() {
     Lab::test(&[], |lab| {
         // With it gone or come, old kernels lose others' packets: not what is asked here.
-        lab.client.tc("qdisc add dev eth0 clsact");
-        lab.is_the_users();
+        lab.has_clsact();
         lab.netchaos("add slow --delay 60s --to 10.77.0.3").ok();
         let waiting = flow(lab, "10.77.0.3:6000", 50, None);
         let bystander = flow(lab, "10.77.0.2:6001", u64::MAX, Some(500));

@@ -12,8 +12,7 @@ use netchaos_tests::{
 #[test]
 fn delays_of_the_release_before_are_superseded_without_losing_a_packet() {
     Lab::test(&[], |lab| {
-        lab.client.tc("qdisc add dev eth0 clsact");
-        lab.is_the_users();
+        lab.has_clsact();
         previous(lab, "add slow --delay 300ms --to 10.77.0.3").ok();
         previous(lab, "add both --delay 50ms --direction both --to 10.77.0.4").ok();
         lab.assert_delayed("10.77.0.3", ms(300));

@@ -207,36 +207,23 @@ impl Laid {
     /// and a band of its own beside the old ones, and one switch leads from these to those.
     pub fn changes_in_place(&self, new: &Self) -> bool {
         let (was, is) = (&self.experiment, &new.experiment);
-        let fits = match (self.chain(), new.chain()) {
-            (None, None) => true,
-            (Some(was), Some(is)) => chain::fits_in_place(&was, &is),
-            _ => false,
-        };
-        self.moments_to(new) <= 1
-            && fits
-            && was.rule == is.rule
-            && was.direction == is.direction
-            && segments(&was.fault) == segments(&is.fault)
-    }
-
-    /// In how many moments it becomes `new` where it is: each of these changes in one of its own, and
-    /// targets one by one. Between two a packet would see neither the old nor the new.
-    fn moments_to(&self, new: &Self) -> usize {
-        let of = |laid: &Self| {
-            let chain = laid.chain();
-            chain.map_or((None, None), |chain| (chain.netem, chain.tbf))
-        };
-        let (netem, tbf) = of(self);
-        let (new_netem, new_tbf) = of(new);
-        let (was, is) = (&self.experiment, &new.experiment);
+        let chain = |laid: &Self| laid.chain().unwrap_or_default();
+        let (old_chain, new_chain) = (chain(self), chain(new));
+        // Each of these changes at a moment of its own, and targets one by one: between two moments a
+        // packet would see neither the old nor the new.
         let changes = [
-            netem != new_netem,
-            tbf != new_tbf,
+            old_chain.netem != new_chain.netem,
+            old_chain.tbf != new_chain.tbf,
             // Both by the switch.
             chain::loss(&was.fault) != chain::loss(&is.fault) || was.paused != is.paused,
             was.targets != is.targets || was.except != is.except || self.addresses != new.addresses,
         ];
-        changes.into_iter().filter(|changes| *changes).count()
+        let moments = changes.into_iter().filter(|changes| *changes).count();
+        moments <= 1
+            && chain::fits_in_place(&old_chain, &new_chain)
+            && was.rule == is.rule
+            && was.direction == is.direction
+            && segments(&was.fault) == segments(&is.fault)
     }
 
     pub fn has_expired(&self, boot_nanoseconds: u64) -> bool {

@@ -74,19 +74,16 @@ impl Reach {
     /// they are up, the kernel lets their queues send a moment later (net/core/link_watch.c).
     ///
     /// # Panics
-    /// When that takes longer than any kernel needs.
+    /// When there is none, or it takes longer than any kernel needs.
     #[track_caller]
     pub fn wait_until_links_are_back(&self) {
-        let Some((host, socket)) = self.peers.last() else {
-            return;
-        };
+        let bystander = self.peers.last().expect("there is one");
         let begin = Instant::now();
         let mut reached = Reached::default();
-        while reached.to & reached.from & 1 << host == 0 {
+        while reached.to & reached.from & self.bystander() == 0 {
             assert!(begin.elapsed() < LONGEST, "no way: {reached:?}");
-            let to = SocketAddr::new(address(*host).into(), PORT);
-            send(&self.client, to, *host);
-            send(socket, SocketAddr::new(CLIENT.into(), PORT), *host);
+            self.send_both_ways(bystander);
+            // Not so often that what waits for a neighbour fills the socket.
             thread::sleep(Duration::from_millis(20));
             self.received(&mut reached);
         }
@@ -96,15 +93,10 @@ impl Reach {
     fn look_as_long_as(&self, pause: Duration) -> Reached {
         // What came too late for the look before.
         self.received(&mut Reached::default());
-        for (host, socket) in &self.peers {
-            let to = SocketAddr::new(address(*host).into(), PORT);
-            send(&self.client, to, *host);
-            send(socket, SocketAddr::new(CLIENT.into(), PORT), *host);
-        }
-        let bystander = self.peers.last().map_or(0, |(host, _)| 1_u32 << host);
+        self.peers.iter().for_each(|peer| self.send_both_ways(peer));
         let mut reached = Reached::default();
         let begin = Instant::now();
-        while reached.to & reached.from & bystander == 0 {
+        while reached.to & reached.from & self.bystander() == 0 {
             self.received(&mut reached);
             assert!(
                 begin.elapsed() < LONGEST,
@@ -117,6 +109,16 @@ impl Reach {
         thread::sleep(pause);
         self.received(&mut reached);
         reached
+    }
+
+    fn bystander(&self) -> u32 {
+        self.peers.last().map_or(0, |(host, _)| 1 << host)
+    }
+
+    fn send_both_ways(&self, (host, socket): &(u8, UdpSocket)) {
+        let to = SocketAddr::new(address(*host).into(), PORT);
+        send(&self.client, to, *host);
+        send(socket, SocketAddr::new(CLIENT.into(), PORT), *host);
     }
 
     fn received(&self, reached: &mut Reached) {
@@ -139,13 +141,8 @@ fn address(host: u8) -> Ipv4Addr {
 fn send(socket: &UdpSocket, to: SocketAddr, host: u8) {
     match socket.send_to(&[host], to) {
         Ok(_) => {}
-        // The device is down, the route is not back yet, or all that the socket may hold waits for a neighbour: it is
-        // not reached.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::NetworkUnreachable | ErrorKind::WouldBlock
-            ) => {}
+        // The device is down, or the route is not back yet: it is not reached.
+        Err(error) if error.kind() == ErrorKind::NetworkUnreachable => {}
         Err(error) => panic!("to {to}: {error}"),
     }
 }

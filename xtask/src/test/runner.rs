@@ -15,7 +15,7 @@ use clap::Args;
 
 /// The hidden subcommand that this is.
 pub const SUBCOMMAND: &str = "run-tests";
-/// A test binary is ended after so many seconds. The longest of ours takes a fifth of it.
+/// A test binary is ended after so many seconds. The longest of ours takes a quarter of it.
 pub const BOUND: u64 = 600;
 
 /// Where a test finds the release before, or why it does not.

@@ -51,8 +51,8 @@ pub struct Vm {
     qemu_said: Noise,
 }
 
-/// The processor that is emulated: one with all that programs for x86-64-v2 ask for, and RDRAND. Of those that QEMU knows
-/// this is the fastest to emulate: with `max` (AVX2, 5-level page tables) the tests of a VM take a fifth longer.
+/// The processor that is emulated: one with all that programs for x86-64-v2 ask for, and RDRAND. Slower to emulate is `max`
+/// with AVX2 and 5-level page tables (docs/adr/0009-vms-with-the-hosts-own-files.md has the figures).
 const EMULATED: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand";
 
 /// Kernel lines that mean trouble even when the command went well.
