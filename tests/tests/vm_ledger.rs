@@ -16,7 +16,7 @@ fn flow(lab: &Lab, count: u64, rate: u32) -> Flowed {
         bytes: 400,
         ..Options::new(count, Some(rate))
     };
-    Flow::start(&lab.client, &lab.peer, peer("10.77.0.3:6000"), options).finish(ms(2500))
+    Flow::start(&lab.client, &lab.peer, peer("10.77.0.3:6000"), options).finish(ms(1200))
 }
 
 /// Datagrams that the receiver got, each copy counting.

@@ -55,6 +55,11 @@ pub struct Vm {
 /// with AVX2 and 5-level page tables (docs/adr/0009-vms-with-the-hosts-own-files.md has the figures).
 const EMULATED: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand";
 
+/// `norandmaps`: QEMU finds what it has translated by its address, and would translate each program anew at each start
+/// (docs/adr/0009-vms-with-the-hosts-own-files.md has the figures).
+const COMMAND_LINE: &str =
+    "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on norandmaps";
+
 /// Kernel lines that mean trouble even when the command went well.
 const COMPLAINTS: [&str; 6] = [
     "BUG:",
@@ -321,10 +326,7 @@ fn qemu(
         .arg("-kernel")
         .arg(&parts.kernel.image)
         .args(["-initrd", &format!("/proc/self/fd/{initrd}")])
-        .args([
-            "-append",
-            "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on",
-        ]);
+        .args(["-append", COMMAND_LINE]);
     command
 }
 
