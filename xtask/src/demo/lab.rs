@@ -79,7 +79,7 @@ fn namespace(name: &str) -> Result<()> {
     ip(&format!("netns add {name}"))?;
     // Duplicate address detection changes what `ip addr` prints while it goes on.
     // Fails where there is no IPv6, and then nothing needs it.
-    set(name, "ipv6/conf/default/dad_transmits", "0").ok();
+    set(name, "ipv6/conf/default/accept_dad", "0").ok();
     ip(&format!("-n {name} link set lo up"))
 }
 

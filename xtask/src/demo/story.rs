@@ -33,9 +33,10 @@ pub fn tell(netchaos: &Path) -> Result<()> {
     let _lab = Lab::new().context("making the lab")?;
     ping::first()?;
     let tool = Tool { netchaos };
-    let before = traces()?;
     let mut phases = Phases::new();
     measure(&mut phases, "before", &[])?;
+    // Not sooner: a device that came up changes what it prints for a second.
+    let before = traces()?;
 
     println!("== A manifest slows down the way to {}\n", PEERS[0].name);
     tool.show(&["apply", "-f", MANIFEST, "--netns", CLIENT])?;
