@@ -90,6 +90,17 @@ impl Flowed {
         times.map(Duration::from_nanos).collect()
     }
 
+    /// From when the first was sent to when the last came. Unlike [`Self::arrivals`] it is not shorter where the first
+    /// came late.
+    ///
+    /// # Panics
+    /// When nothing arrived.
+    #[track_caller]
+    pub fn took(&self) -> Duration {
+        let last = self.arrived.last().expect("something arrived");
+        Duration::from_nanos(last.received.saturating_sub(self.sent[0]))
+    }
+
     /// How long each was under way, in the order of sending.
     pub fn delays(&self) -> Vec<Duration> {
         let mut arrived = self.arrived.clone();
